@@ -1,0 +1,14 @@
+//! Biomedical information extraction, in the host's process: text in; entities, relations and the evidence for them out.
+//!
+//! The C header `include/bie.h` is the product's contract; this crate is its implementation and the path on which
+//! `distill` builds. See ARCHITECTURE.md for the data path.
+#![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod bundle;
+pub mod error;
+pub mod result;
+pub mod text;
+
+pub use error::{Error, Result, Status};
+pub use result::Extraction;
