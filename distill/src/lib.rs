@@ -1,1 +1,8 @@
+//! Makes the model bundle that libbie loads: a teacher's labels and a corpus's gold become a small student.
+#![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod corpus;
+pub mod error;
+
+pub use error::{Error, Result};
