@@ -4,5 +4,7 @@
 
 pub mod corpus;
 pub mod error;
+pub mod recipe;
+pub mod teacher;
 
 pub use error::{Error, Result};
