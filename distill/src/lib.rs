@@ -5,7 +5,9 @@
 pub mod corpus;
 pub mod dataset;
 pub mod error;
+pub mod optimizer;
 pub mod recipe;
+pub mod schedule;
 pub mod teacher;
 
 pub use error::{Error, Result};
