@@ -2,10 +2,12 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod checkpoint;
 pub mod corpus;
 pub mod dataset;
 pub mod error;
 pub mod optimizer;
+pub mod progress;
 pub mod recipe;
 pub mod schedule;
 pub mod teacher;
