@@ -7,8 +7,10 @@
 
 pub mod bundle;
 pub mod error;
+pub mod options;
 pub mod result;
 pub mod text;
 
 pub use error::{Error, Result, Status};
+pub use options::Options;
 pub use result::Extraction;
