@@ -17,7 +17,11 @@ pub(super) unsafe fn borrow<'a, T>(object: *const T, name: &'static str) -> Resu
 ///
 /// # Safety
 /// `data` is NULL or valid for reads of `len` items for `'a`.
-pub(super) unsafe fn slice<'a, T>(data: *const T, len: usize, name: &'static str) -> Result<&'a [T]> {
+pub(super) unsafe fn slice<'a, T>(
+    data: *const T,
+    len: usize,
+    name: &'static str,
+) -> Result<&'a [T]> {
     if len == 0 {
         return Ok(&[]);
     }
@@ -36,19 +40,32 @@ pub(super) unsafe fn slice<'a, T>(data: *const T, len: usize, name: &'static str
 ///
 /// # Safety
 /// As for [`slice`].
-pub(super) unsafe fn document<'a>(data: *const c_char, len: usize, name: &'static str) -> Result<&'a str> {
+pub(super) unsafe fn document<'a>(
+    data: *const c_char,
+    len: usize,
+    name: &'static str,
+) -> Result<&'a str> {
     let bytes = unsafe { slice(data.cast::<u8>(), len, name) }?;
-    std::str::from_utf8(bytes).map_err(|error| Error::InvalidUtf8 { at: error.valid_up_to() })
+    std::str::from_utf8(bytes).map_err(|error| Error::InvalidUtf8 {
+        at: error.valid_up_to(),
+    })
 }
 
 /// A short string that is not a document: a key, a value, a path.
 ///
 /// # Safety
 /// As for [`slice`].
-pub(super) unsafe fn string<'a>(data: *const c_char, len: usize, name: &'static str) -> Result<&'a str> {
+pub(super) unsafe fn string<'a>(
+    data: *const c_char,
+    len: usize,
+    name: &'static str,
+) -> Result<&'a str> {
     let bytes = unsafe { slice(data.cast::<u8>(), len, name) }?;
     std::str::from_utf8(bytes).map_err(|error| {
-        Error::InvalidArgument(format!("`{name}` is not valid UTF-8 at byte {}; pass UTF-8", error.valid_up_to()))
+        Error::InvalidArgument(format!(
+            "`{name}` is not valid UTF-8 at byte {}; pass UTF-8",
+            error.valid_up_to()
+        ))
     })
 }
 
@@ -64,7 +81,11 @@ pub(super) unsafe fn put<T>(out: *mut T, value: T) {
 
 /// An array that C reads: NULL when there is nothing, so that no host meets a dangling pointer.
 pub(super) fn array<T>(items: &[T]) -> *const T {
-    if items.is_empty() { ptr::null() } else { items.as_ptr() }
+    if items.is_empty() {
+        ptr::null()
+    } else {
+        items.as_ptr()
+    }
 }
 
 /// Drops what [`Box::into_raw`] handed out; NULL is nothing.
@@ -122,9 +143,19 @@ mod tests {
 
     #[test]
     fn null_and_zero_is_empty_null_and_one_is_an_error() {
-        assert!(unsafe { slice::<u8>(ptr::null(), 0, "text") }.unwrap().is_empty());
-        assert!(matches!(unsafe { slice::<u8>(ptr::null(), 1, "text") }, Err(Error::Null("text"))));
-        assert!(matches!(unsafe { borrow::<u8>(ptr::null(), "engine") }, Err(Error::Null("engine"))));
+        assert!(
+            unsafe { slice::<u8>(ptr::null(), 0, "text") }
+                .unwrap()
+                .is_empty()
+        );
+        assert!(matches!(
+            unsafe { slice::<u8>(ptr::null(), 1, "text") },
+            Err(Error::Null("text"))
+        ));
+        assert!(matches!(
+            unsafe { borrow::<u8>(ptr::null(), "engine") },
+            Err(Error::Null("engine"))
+        ));
     }
 
     #[test]
@@ -133,7 +164,8 @@ mod tests {
         let error = unsafe { slice(&raw const byte, -1isize as usize, "text") }.unwrap_err();
         assert!(matches!(error, Error::InvalidArgument(_)), "{error}");
         let pair = [0u8; 32];
-        let error = unsafe { slice(pair.as_ptr().cast::<u128>(), isize::MAX as usize, "texts") }.unwrap_err();
+        let error = unsafe { slice(pair.as_ptr().cast::<u128>(), isize::MAX as usize, "texts") }
+            .unwrap_err();
         assert!(matches!(error, Error::InvalidArgument(_)), "{error}");
     }
 
@@ -144,7 +176,10 @@ mod tests {
         let error = unsafe { document(text.as_ptr().cast(), text.len(), "text") }.unwrap_err();
         assert!(matches!(error, Error::InvalidUtf8 { at: 2 }), "{error}");
         let error = unsafe { string(text.as_ptr().cast(), text.len(), "key") }.unwrap_err();
-        assert!(error.to_string().contains("`key`") && error.to_string().contains("byte 2"), "{error}");
+        assert!(
+            error.to_string().contains("`key`") && error.to_string().contains("byte 2"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -153,7 +188,10 @@ mod tests {
         let mut len = 0;
         let data = unsafe { text.lend(&raw mut len) };
         assert_eq!(len, 3);
-        assert_eq!(unsafe { std::slice::from_raw_parts(data.cast::<u8>(), 4) }, b"a\0b\0");
+        assert_eq!(
+            unsafe { std::slice::from_raw_parts(data.cast::<u8>(), 4) },
+            b"a\0b\0"
+        );
         assert!(unsafe { lend(None, &raw mut len) }.is_null());
         assert_eq!(len, 0);
         assert!(!unsafe { Text::new("").lend(ptr::null_mut()) }.is_null());

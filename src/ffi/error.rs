@@ -75,18 +75,27 @@ impl From<Status> for bie_status {
     }
 }
 
-/// Numbers and names, for [`bie_status_name`], which takes any number.
+// For bie_status_name, which takes any number.
 const NAMES: [(bie_status, &str); 18] = [
     (bie_status::BIE_OK, "BIE_OK\0"),
     (bie_status::BIE_ERR_NULL, "BIE_ERR_NULL\0"),
-    (bie_status::BIE_ERR_INVALID_ARGUMENT, "BIE_ERR_INVALID_ARGUMENT\0"),
-    (bie_status::BIE_ERR_UNKNOWN_OPTION, "BIE_ERR_UNKNOWN_OPTION\0"),
+    (
+        bie_status::BIE_ERR_INVALID_ARGUMENT,
+        "BIE_ERR_INVALID_ARGUMENT\0",
+    ),
+    (
+        bie_status::BIE_ERR_UNKNOWN_OPTION,
+        "BIE_ERR_UNKNOWN_OPTION\0",
+    ),
     (bie_status::BIE_ERR_INVALID_UTF8, "BIE_ERR_INVALID_UTF8\0"),
     (bie_status::BIE_ERR_TEXT_TOO_LONG, "BIE_ERR_TEXT_TOO_LONG\0"),
     (bie_status::BIE_ERR_CANCELLED, "BIE_ERR_CANCELLED\0"),
     (bie_status::BIE_ERR_IO, "BIE_ERR_IO\0"),
     (bie_status::BIE_ERR_BUNDLE_FORMAT, "BIE_ERR_BUNDLE_FORMAT\0"),
-    (bie_status::BIE_ERR_BUNDLE_VERSION, "BIE_ERR_BUNDLE_VERSION\0"),
+    (
+        bie_status::BIE_ERR_BUNDLE_VERSION,
+        "BIE_ERR_BUNDLE_VERSION\0",
+    ),
     (bie_status::BIE_ERR_CHECKSUM, "BIE_ERR_CHECKSUM\0"),
     (bie_status::BIE_ERR_MODEL_SHAPE, "BIE_ERR_MODEL_SHAPE\0"),
     (bie_status::BIE_ERR_TOKENIZER, "BIE_ERR_TOKENIZER\0"),
@@ -112,8 +121,14 @@ impl bie_error {
             message.push_str(&format!(" [{place}]"));
         }
         // A path may hold a line feed; a message is one line.
-        let message: String = message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-        bie_error { status: error.status().into(), message: Text::new(&message) }
+        let message: String = message
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect();
+        bie_error {
+            status: error.status().into(),
+            message: Text::new(&message),
+        }
     }
 }
 
@@ -129,7 +144,11 @@ pub(super) unsafe fn report(err: *mut *mut bie_error, outcome: Result<()>) -> bi
 ///
 /// # Safety
 /// `err` is NULL or valid for writes.
-pub(super) unsafe fn report_in(err: *mut *mut bie_error, context: &str, outcome: Result<()>) -> bie_status {
+pub(super) unsafe fn report_in(
+    err: *mut *mut bie_error,
+    context: &str,
+    outcome: Result<()>,
+) -> bie_status {
     match outcome {
         Ok(()) => bie_status::BIE_OK,
         Err(error) => {
@@ -152,7 +171,10 @@ pub(super) unsafe fn report_in(err: *mut *mut bie_error, context: &str, outcome:
 pub extern "C" fn bie_status_name(status: i32) -> *const c_char {
     // An i32, not the enum: a host may pass any number, and a Rust enum must hold one of its own.
     let known = NAMES.iter().find(|(known, _)| *known as i32 == status);
-    known.map_or("BIE_ERR_UNKNOWN\0", |(_, name)| name).as_ptr().cast()
+    known
+        .map_or("BIE_ERR_UNKNOWN\0", |(_, name)| name)
+        .as_ptr()
+        .cast()
 }
 
 /// The status of an error, the same that the failed call returned. `BIE_OK` when `error` is NULL.
@@ -171,7 +193,10 @@ pub unsafe extern "C" fn bie_error_status(error: *const bie_error) -> bie_status
 ///
 /// Errors: none. Threads: any. Since 0.1.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn bie_error_message(error: *const bie_error, len: *mut usize) -> *const c_char {
+pub unsafe extern "C" fn bie_error_message(
+    error: *const bie_error,
+    len: *mut usize,
+) -> *const c_char {
     match unsafe { error.as_ref() } {
         Some(error) => unsafe { error.message.lend(len) },
         None => {

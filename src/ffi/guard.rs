@@ -26,7 +26,9 @@ pub(super) fn guard<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
 /// Where the last guarded panic of this thread began, once. Our own file and line, never a panic's text: that text
 /// might hold a piece of the document.
 pub(super) fn take_place() -> Option<String> {
-    PLACE.try_with(|place| place.try_borrow_mut().ok()?.take()).ok()?
+    PLACE
+        .try_with(|place| place.try_borrow_mut().ok()?.take())
+        .ok()?
 }
 
 /// Marks what a panic has left in an unknown state, so that later calls are refused.
@@ -85,7 +87,11 @@ fn silence() {
 fn remember(info: &PanicHookInfo<'_>) {
     let place = info.location().map(|location| {
         // The file's name only: its folder is that of the machine which built the library.
-        let file = location.file().rsplit(['/', '\\']).next().unwrap_or_default();
+        let file = location
+            .file()
+            .rsplit(['/', '\\'])
+            .next()
+            .unwrap_or_default();
         format!("{file}:{}", location.line())
     });
     let _ = PLACE.try_with(|slot| slot.try_borrow_mut().map(|mut slot| *slot = place));
@@ -99,7 +105,10 @@ mod tests {
     #[test]
     fn passes_values_and_errors_through() {
         assert_eq!(guard(|| Ok(7)).unwrap(), 7);
-        assert!(matches!(guard::<()>(|| Err(Error::Null("text"))), Err(Error::Null("text"))));
+        assert!(matches!(
+            guard::<()>(|| Err(Error::Null("text"))),
+            Err(Error::Null("text"))
+        ));
     }
 
     #[test]
@@ -107,7 +116,10 @@ mod tests {
         let outcome = guard::<()>(|| guard(|| panic!("patient text")));
         assert!(matches!(outcome, Err(Error::Panic)));
         let place = take_place().unwrap();
-        assert!(place.starts_with("guard.rs:") && !place.contains("patient"), "{place}");
+        assert!(
+            place.starts_with("guard.rs:") && !place.contains("patient"),
+            "{place}"
+        );
         assert_eq!(take_place(), None);
         assert_eq!(DEPTH.with(Cell::get), 0);
     }
@@ -115,7 +127,10 @@ mod tests {
     #[test]
     fn poison_refuses_after_a_panic_and_only_then() {
         let mark = Poison::default();
-        assert!(matches!(mark.guard::<()>(|| Err(Error::OutOfMemory)), Err(Error::OutOfMemory)));
+        assert!(matches!(
+            mark.guard::<()>(|| Err(Error::OutOfMemory)),
+            Err(Error::OutOfMemory)
+        ));
         assert_eq!(mark.guard(|| Ok(1)).unwrap(), 1);
         assert!(matches!(mark.guard::<()>(|| panic!()), Err(Error::Panic)));
         assert!(matches!(mark.guard(|| Ok(1)), Err(Error::Poisoned)));
@@ -125,7 +140,13 @@ mod tests {
     #[test]
     fn only_panics_under_a_guard_are_silent() {
         let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "ffi::guard::tests::child", "--ignored", "--nocapture", "--test-threads=1"])
+            .args([
+                "--exact",
+                "ffi::guard::tests::child",
+                "--ignored",
+                "--nocapture",
+                "--test-threads=1",
+            ])
             .output()
             .unwrap();
         let stderr = String::from_utf8_lossy(&child.stderr);
@@ -138,6 +159,10 @@ mod tests {
     #[ignore = "run by only_panics_under_a_guard_are_silent"]
     fn child() {
         assert!(guard::<()>(|| panic!("a panic of ours")).is_err());
-        assert!(std::thread::spawn(|| panic!("a panic of the host")).join().is_err());
+        assert!(
+            std::thread::spawn(|| panic!("a panic of the host"))
+                .join()
+                .is_err()
+        );
     }
 }

@@ -5,20 +5,21 @@ use std::ffi::c_char;
 use super::args::slice;
 use super::guard::guard;
 
-/** Version of the package that this header belongs to: major part of "major.minor.patch". */
+/// Version of the package that this header belongs to: major part of "major.minor.patch".
 pub const BIE_VERSION_MAJOR: u32 = 0;
-/** Version of the package: minor part. */
+/// Version of the package: minor part.
 pub const BIE_VERSION_MINOR: u32 = 1;
-/** Version of the package: patch part. */
+/// Version of the package: patch part.
 pub const BIE_VERSION_PATCH: u32 = 0;
-/** Version of the binary interface: major part. A program runs with a library of the same major version only. */
+/// Version of the binary interface: major part. A program runs with a library of the same major version only.
 pub const BIE_ABI_MAJOR: u32 = 0;
-/** Version of the binary interface: minor part. While the major version is 0, it has to be the same as well; from 1 on, the library's may be newer. */
+/// Version of the binary interface: minor part. While the major version is 0, it has to be the same as well; from 1 on,
+/// the library's may be newer.
 pub const BIE_ABI_MINOR: u32 = 1;
 
-/// What [`bie_version`] returns.
+// What bie_version returns.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (onnxruntime 1.28.0)\0");
-/// What [`bie_has_feature`] knows.
+// What bie_has_feature knows.
 const FEATURES: [&str; 2] = ["entities", "relations"];
 
 /// The version of the binary interface that the loaded library has: `major << 16 | minor`.
@@ -65,16 +66,25 @@ mod tests {
 
     #[test]
     fn versions_are_those_of_the_package() {
-        assert_eq!(format!("{BIE_VERSION_MAJOR}.{BIE_VERSION_MINOR}.{BIE_VERSION_PATCH}"), env!("CARGO_PKG_VERSION"));
+        assert_eq!(
+            format!("{BIE_VERSION_MAJOR}.{BIE_VERSION_MINOR}.{BIE_VERSION_PATCH}"),
+            env!("CARGO_PKG_VERSION")
+        );
         let text = unsafe { CStr::from_ptr(bie_version()) }.to_str().unwrap();
-        assert_eq!(text, format!("{} (onnxruntime 1.28.0)", env!("CARGO_PKG_VERSION")));
+        assert_eq!(
+            text,
+            format!("{} (onnxruntime 1.28.0)", env!("CARGO_PKG_VERSION"))
+        );
         assert_eq!(bie_abi_version(), 0x0000_0001);
     }
 
     #[test]
     fn features() {
         let has = |name: &str| unsafe { bie_has_feature(name.as_ptr().cast(), name.len()) };
-        assert_eq!([has("relations"), has("entities"), has("cuda"), has("")], [1, 1, 0, 0]);
+        assert_eq!(
+            [has("relations"), has("entities"), has("cuda"), has("")],
+            [1, 1, 0, 0]
+        );
         assert_eq!(unsafe { bie_has_feature(std::ptr::null(), 4) }, 0);
     }
 }
