@@ -6,12 +6,17 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod bundle;
+pub mod decode;
 pub mod encode;
+pub mod engine;
 pub mod error;
+pub mod ffi;
 pub mod options;
 pub mod result;
+pub mod runtime;
 pub mod text;
 
+pub use engine::{Engine, GivenMention, ScoredPair};
 pub use error::{Error, Result, Status};
 pub use options::Options;
 pub use result::Extraction;
