@@ -5,3 +5,4 @@
 pub mod error;
 pub mod graph;
 pub mod session;
+pub mod student;

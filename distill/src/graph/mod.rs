@@ -38,6 +38,10 @@ impl Dim {
     pub const fn new(factor: usize, symbol: &'static str) -> Self {
         Dim { factor, symbol: Some(symbol) }
     }
+    /// `n` times as many.
+    pub const fn times(self, n: usize) -> Self {
+        Dim { factor: self.factor * n, symbol: self.symbol }
+    }
     /// The number, where no symbol is in it.
     pub fn fixed(self) -> Option<usize> {
         self.symbol.is_none().then_some(self.factor)
@@ -74,8 +78,8 @@ enum Source {
     Input,
     /// Written into the graph.
     Constant(Data),
-    /// Output `output` of node `node`.
-    Node { node: usize },
+    /// Computed by a node.
+    Node,
 }
 
 #[derive(Clone, Debug)]
@@ -271,12 +275,11 @@ impl Graph {
 
     /// Appends a node; one output for each shape.
     fn node(&mut self, op: Op, inputs: &[Tensor], outputs: Vec<(DType, Vec<Dim>)>) -> Vec<Tensor> {
-        let node = self.nodes.len();
         let outputs: Vec<Tensor> = outputs
             .into_iter()
             .map(|(dtype, shape)| {
                 let name = format!("v{}", self.values.len());
-                self.value(name, dtype, shape, Source::Node { node })
+                self.value(name, dtype, shape, Source::Node)
             })
             .collect();
         self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs: outputs.clone() });
