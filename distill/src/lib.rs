@@ -6,3 +6,4 @@ pub mod error;
 pub mod graph;
 pub mod session;
 pub mod student;
+pub mod train;

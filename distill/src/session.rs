@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use ort::environment::Environment;
 use ort::session::builder::GraphOptimizationLevel;
-use ort::session::{Session as OrtSession, SessionInputValue};
+use ort::session::{Session as OrtSession, SessionInputValue, SessionOutputs};
 use ort::value::TensorRef;
 
 use crate::error::{Error, Result};
@@ -60,16 +60,11 @@ impl Session {
         build().map(Session).map_err(runtime)
     }
 
-    /// Runs once and hands each named output to `read` (in the order of `outputs`).
+    /// Runs once.
     ///
     /// # Errors
     /// [`Error::Runtime`]: the runtime refuses the inputs or fails.
-    pub fn run<T>(
-        &mut self,
-        feeds: &[(&str, Feed<'_>)],
-        outputs: &[&str],
-        mut read: impl FnMut(usize, &[usize], &[f32]) -> T,
-    ) -> Result<Vec<T>> {
+    pub fn run(&mut self, feeds: &[(&str, Feed<'_>)]) -> Result<Outputs<'_>> {
         let mut inputs: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(feeds.len());
         for (name, feed) in feeds {
             let value = match feed {
@@ -78,17 +73,7 @@ impl Session {
             };
             inputs.push((name, value));
         }
-        let results = self.0.run(inputs).map_err(runtime)?;
-        outputs
-            .iter()
-            .enumerate()
-            .map(|(i, name)| {
-                let value = results.get(name).ok_or_else(|| Error::Runtime(format!("the graph has no output `{name}`")))?;
-                let (shape, data) = value.try_extract_tensor::<f32>().map_err(runtime)?;
-                let shape: Vec<usize> = shape.iter().map(|&d| usize::try_from(d).unwrap_or(0)).collect();
-                Ok(read(i, &shape, data))
-            })
-            .collect()
+        self.0.run(inputs).map(Outputs).map_err(runtime)
     }
 
     /// Runs once and copies the outputs.
@@ -96,7 +81,24 @@ impl Session {
     /// # Errors
     /// As [`Session::run`].
     pub fn run_to_arrays(&mut self, feeds: &[(&str, Feed<'_>)], outputs: &[&str]) -> Result<Vec<Array>> {
-        self.run(feeds, outputs, |_, shape, data| Array { shape: shape.to_vec(), data: data.to_vec() })
+        let results = self.run(feeds)?;
+        let copy = |name: &&str| results.get(name).map(|(shape, data)| Array { shape, data: data.to_vec() });
+        outputs.iter().map(copy).collect()
+    }
+}
+
+/// What a run computed; freed when dropped.
+pub struct Outputs<'s>(SessionOutputs<'s>);
+
+impl Outputs<'_> {
+    /// Shape and row-major values of an output.
+    ///
+    /// # Errors
+    /// [`Error::Runtime`]: the graph has no such float output.
+    pub fn get(&self, name: &str) -> Result<(Vec<usize>, &[f32])> {
+        let value = self.0.get(name).ok_or_else(|| Error::Runtime(format!("the graph has no output `{name}`")))?;
+        let (shape, data) = value.try_extract_tensor::<f32>().map_err(runtime)?;
+        Ok((shape.iter().map(|&d| usize::try_from(d).unwrap_or(0)).collect(), data))
     }
 }
 

@@ -77,7 +77,7 @@ pub fn relation_logits(net: &mut Net<'_>, head: RelationHead, x: &RelationInputs
     let per_window = g.reshape(pair_attention, shape![batch, Dim::new(1, "P"), length]);
     let context = g.matmul(per_window, tokens, by_window);
     let context = g.reshape(context, shape![pairs, d]);
-    let mut end = |net: &mut Net<'_>, index: Tensor, name: &str| {
+    let end = |net: &mut Net<'_>, index: Tensor, name: &str| {
         let e = net.graph.gather(pooled, index);
         let e = net.graph.concat(&[e, context], 1);
         let e = net.linear(e, name, 2 * d, d);

@@ -1,0 +1,3 @@
+//! Training: the step as a graph, batches, the loop around them.
+
+pub mod step;
