@@ -6,9 +6,12 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod bundle;
+pub mod encode;
 pub mod error;
+pub mod options;
 pub mod result;
 pub mod text;
 
 pub use error::{Error, Result, Status};
+pub use options::Options;
 pub use result::Extraction;

@@ -2,8 +2,13 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod corpus;
 pub mod error;
 pub mod graph;
+pub mod recipe;
 pub mod session;
 pub mod student;
+pub mod teacher;
 pub mod train;
+
+pub use error::{Error, Result};

@@ -16,7 +16,7 @@ fn environment() -> Result<&'static Environment> {
         let builder = ort::environment::init_from(path).map_err(|e| e.to_string())?;
         builder.with_name("bie").with_telemetry(false).build().map_err(|e| e.to_string())
     });
-    made.as_ref().map_err(|why| Error::Runtime(why.clone()))
+    made.as_ref().map_err(|why| Error::Environment(why.clone()))
 }
 
 /// A tensor that goes in: borrowed, row-major.
@@ -44,10 +44,11 @@ impl Session {
     /// Loads a serialised model; `threads` work inside each operator.
     ///
     /// # Errors
-    /// [`Error::Runtime`]: the runtime is missing or refuses the graph.
+    /// [`Error::Environment`]: the runtime is missing or refuses the graph.
     pub fn new(model: &[u8], threads: usize) -> Result<Self> {
+        let environment = environment()?;
         let build = || -> ort::Result<OrtSession> {
-            let mut builder = OrtSession::builder(environment().map_err(|e| ort::Error::new(e.to_string()))?)?
+            let mut builder = OrtSession::builder(environment)?
                 .with_intra_threads(threads)?
                 .with_inter_threads(1)?
                 .with_optimization_level(GraphOptimizationLevel::All)?
@@ -63,7 +64,7 @@ impl Session {
     /// Runs once.
     ///
     /// # Errors
-    /// [`Error::Runtime`]: the runtime refuses the inputs or fails.
+    /// [`Error::Environment`]: the runtime refuses the inputs or fails.
     pub fn run(&mut self, feeds: &[(&str, Feed<'_>)]) -> Result<Outputs<'_>> {
         let mut inputs: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(feeds.len());
         for (name, feed) in feeds {
@@ -94,14 +95,14 @@ impl Outputs<'_> {
     /// Shape and row-major values of an output.
     ///
     /// # Errors
-    /// [`Error::Runtime`]: the graph has no such float output.
+    /// [`Error::Environment`]: the graph has no such float output.
     pub fn get(&self, name: &str) -> Result<(Vec<usize>, &[f32])> {
-        let value = self.0.get(name).ok_or_else(|| Error::Runtime(format!("the graph has no output `{name}`")))?;
+        let value = self.0.get(name).ok_or_else(|| Error::Environment(format!("the graph has no output `{name}`")))?;
         let (shape, data) = value.try_extract_tensor::<f32>().map_err(runtime)?;
         Ok((shape.iter().map(|&d| usize::try_from(d).unwrap_or(0)).collect(), data))
     }
 }
 
 fn runtime(e: impl std::fmt::Display) -> Error {
-    Error::Runtime(format!("ONNX Runtime: {e}"))
+    Error::Environment(format!("ONNX Runtime: {e}"))
 }

@@ -46,14 +46,13 @@ impl Parameters {
     /// Query, key and value become one projection; the embedding of segment 0, always the same, joins the positions.
     ///
     /// # Errors
-    /// [`Error::Data`] names the file and what is wrong in it.
+    /// The error names the file and what is wrong in it.
     pub fn from_folder(folder: &Path) -> Result<(Config, Parameters)> {
         let path = folder.join("config.json");
-        let config: Config =
-            serde_json::from_slice(&read(&path)?).map_err(|e| Error::Data(format!("{}: {e}", path.display())))?;
+        let config: Config = serde_json::from_slice(&read(&path)?).map_err(|e| Error::file(&path, e.to_string()))?;
         let path = folder.join("model.safetensors");
         let parameters = Self::from_safetensors(&read(&path)?, &config)
-            .map_err(|e| Error::Data(format!("{}: {e}", path.display())))?;
+            .map_err(|why| Error::file(&path, why))?;
         Ok((config, parameters))
     }
 
@@ -162,7 +161,7 @@ impl Parameters {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| Error::Data(format!("cannot read {}: {e}", path.display())))
+    std::fs::read(path).map_err(Error::io("read", path))
 }
 
 /// Little-endian floats of 32 or 16 bits as f32.
