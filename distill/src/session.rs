@@ -14,7 +14,11 @@ fn environment() -> Result<&'static Environment> {
     let made = ENVIRONMENT.get_or_init(|| {
         let path = std::env::var("BIE_RUNTIME").map_err(|_| "BIE_RUNTIME is not set".to_owned())?;
         let builder = ort::environment::init_from(path).map_err(|e| e.to_string())?;
-        builder.with_name("bie").with_telemetry(false).build().map_err(|e| e.to_string())
+        builder
+            .with_name("bie")
+            .with_telemetry(false)
+            .build()
+            .map_err(|e| e.to_string())
     });
     made.as_ref().map_err(|why| Error::Environment(why.clone()))
 }
@@ -69,8 +73,12 @@ impl Session {
         let mut inputs: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(feeds.len());
         for (name, feed) in feeds {
             let value = match feed {
-                Feed::F32(shape, data) => TensorRef::from_array_view((shape.to_vec(), *data)).map_err(runtime)?.into(),
-                Feed::I64(shape, data) => TensorRef::from_array_view((shape.to_vec(), *data)).map_err(runtime)?.into(),
+                Feed::F32(shape, data) => TensorRef::from_array_view((shape.to_vec(), *data))
+                    .map_err(runtime)?
+                    .into(),
+                Feed::I64(shape, data) => TensorRef::from_array_view((shape.to_vec(), *data))
+                    .map_err(runtime)?
+                    .into(),
             };
             inputs.push((name, value));
         }
@@ -81,9 +89,18 @@ impl Session {
     ///
     /// # Errors
     /// As [`Session::run`].
-    pub fn run_to_arrays(&mut self, feeds: &[(&str, Feed<'_>)], outputs: &[&str]) -> Result<Vec<Array>> {
+    pub fn run_to_arrays(
+        &mut self,
+        feeds: &[(&str, Feed<'_>)],
+        outputs: &[&str],
+    ) -> Result<Vec<Array>> {
         let results = self.run(feeds)?;
-        let copy = |name: &&str| results.get(name).map(|(shape, data)| Array { shape, data: data.to_vec() });
+        let copy = |name: &&str| {
+            results.get(name).map(|(shape, data)| Array {
+                shape,
+                data: data.to_vec(),
+            })
+        };
         outputs.iter().map(copy).collect()
     }
 }
@@ -97,9 +114,18 @@ impl Outputs<'_> {
     /// # Errors
     /// [`Error::Environment`]: the graph has no such float output.
     pub fn get(&self, name: &str) -> Result<(Vec<usize>, &[f32])> {
-        let value = self.0.get(name).ok_or_else(|| Error::Environment(format!("the graph has no output `{name}`")))?;
+        let value = self
+            .0
+            .get(name)
+            .ok_or_else(|| Error::Environment(format!("the graph has no output `{name}`")))?;
         let (shape, data) = value.try_extract_tensor::<f32>().map_err(runtime)?;
-        Ok((shape.iter().map(|&d| usize::try_from(d).unwrap_or(0)).collect(), data))
+        Ok((
+            shape
+                .iter()
+                .map(|&d| usize::try_from(d).unwrap_or(0))
+                .collect(),
+            data,
+        ))
     }
 }
 

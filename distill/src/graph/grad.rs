@@ -7,7 +7,12 @@ use crate::shape;
 
 /// Appends ∂(Σ seed ∘ y)/∂x for every x in `wrt`; `seed` has y's shape, or is `None` for a scalar y.
 /// `None` in the result: y does not depend on that x.
-pub fn gradients(g: &mut Graph, y: Tensor, seed: Option<Tensor>, wrt: &[Tensor]) -> Vec<Option<Tensor>> {
+pub fn gradients(
+    g: &mut Graph,
+    y: Tensor,
+    seed: Option<Tensor>,
+    wrt: &[Tensor],
+) -> Vec<Option<Tensor>> {
     let last = g.nodes.len();
     let needed = depends_on(g, wrt);
     let seed = seed.unwrap_or_else(|| {
@@ -17,14 +22,20 @@ pub fn gradients(g: &mut Graph, y: Tensor, seed: Option<Tensor>, wrt: &[Tensor])
     let mut grads: HashMap<Tensor, Tensor> = HashMap::from([(y, seed)]);
     for n in (0..last).rev() {
         let node = g.nodes[n].clone();
-        let outs: Vec<Option<Tensor>> = node.outputs.iter().map(|o| grads.get(o).copied()).collect();
+        let outs: Vec<Option<Tensor>> =
+            node.outputs.iter().map(|o| grads.get(o).copied()).collect();
         if outs.iter().all(Option::is_none) || !node.inputs.iter().any(|i| needed.contains(i)) {
             continue;
         }
         let want: Vec<bool> = node.inputs.iter().map(|i| needed.contains(i)).collect();
         for (i, d) in vjp(g, &node.op, &node.inputs, &node.outputs, &outs, &want) {
             let x = node.inputs[i];
-            assert_eq!(g.shape(d), g.shape(x), "gradient of {:?} input {i} has another shape", node.op);
+            assert_eq!(
+                g.shape(d),
+                g.shape(x),
+                "gradient of {:?} input {i} has another shape",
+                node.op
+            );
             let sum = match grads.get(&x) {
                 Some(&e) => g.add(e, d),
                 None => d,
@@ -54,8 +65,9 @@ fn reduce_to(g: &mut Graph, d: Tensor, like: Tensor) -> Tensor {
     }
     let extra = from.len() - to.len();
     let one = Dim::from(1);
-    let axes: Vec<usize> =
-        (0..from.len()).filter(|&i| i < extra || (to[i - extra] == one && from[i] != one)).collect();
+    let axes: Vec<usize> = (0..from.len())
+        .filter(|&i| i < extra || (to[i - extra] == one && from[i] != one))
+        .collect();
     let summed = g.reduce_sum(d, &axes, true);
     g.reshape(summed, to)
 }
@@ -177,7 +189,10 @@ fn vjp(
         Op::Concat { axis } => {
             let axis = *axis as usize;
             let extents: Vec<_> = x.iter().map(|&t| g.shape(t)[axis]).collect();
-            assert!(extents.iter().all(|e| *e == extents[0]), "concat of unequal parts has no gradient here");
+            assert!(
+                extents.iter().all(|e| *e == extents[0]),
+                "concat of unequal parts has no gradient here"
+            );
             let parts = g.split(d, axis, x.len());
             out.extend(parts.into_iter().enumerate().filter(|(i, _)| want[*i]));
         }
@@ -188,7 +203,11 @@ fn vjp(
         }
         Op::Gather => {
             // Scatter-add, written as a product with the one-hot matrix of the indices: [rows, n] · [n, columns].
-            assert_eq!(g.shape(x[1]).len(), 1, "gather is differentiable for a vector of indices");
+            assert_eq!(
+                g.shape(x[1]).len(),
+                1,
+                "gather is differentiable for a vector of indices"
+            );
             let rest = g.shape(x[0])[1..].to_vec();
             let n = g.shape(x[1])[0];
             let columns = flatten(&rest);
@@ -201,7 +220,12 @@ fn vjp(
             let r = reduce_to(g, d, x[0]);
             out.push((0, r));
         }
-        Op::OneHot | Op::Shape { .. } | Op::Slice | Op::CastF32 | Op::QuantizedMatMul | Op::SkipLayerNorm { .. } => {
+        Op::OneHot
+        | Op::Shape { .. }
+        | Op::Slice
+        | Op::CastF32
+        | Op::QuantizedMatMul
+        | Op::SkipLayerNorm { .. } => {
             panic!("{op:?} has no gradient")
         }
     }
@@ -213,7 +237,10 @@ fn vjp(
 fn flatten(dims: &[Dim]) -> Dim {
     let symbols: Vec<_> = dims.iter().filter_map(|d| d.symbol).collect();
     assert!(symbols.len() <= 1, "cannot flatten {dims:?}: two symbols");
-    Dim { factor: dims.iter().map(|d| d.factor).product(), symbol: symbols.first().copied() }
+    Dim {
+        factor: dims.iter().map(|d| d.factor).product(),
+        symbol: symbols.first().copied(),
+    }
 }
 
 /// d GELU(x) = Φ(x) + x φ(x).
@@ -232,7 +259,14 @@ fn gelu_vjp(g: &mut Graph, x: Tensor, d: Tensor) -> Tensor {
     g.mul(d, slope)
 }
 
-fn matmul_vjp(g: &mut Graph, how: MatMul, x: &[Tensor], d: Tensor, want: &[bool], out: &mut Vec<(usize, Tensor)>) {
+fn matmul_vjp(
+    g: &mut Graph,
+    how: MatMul,
+    x: &[Tensor],
+    d: Tensor,
+    want: &[bool],
+    out: &mut Vec<(usize, Tensor)>,
+) {
     let alpha = how.alpha;
     // From [batch.., rows, columns] to the storage order [rows, batch.., columns].
     let to_storage = |g: &mut Graph, t: Tensor, batch: bool| {
@@ -248,11 +282,26 @@ fn matmul_vjp(g: &mut Graph, how: MatMul, x: &[Tensor], d: Tensor, want: &[bool]
     if want[0] {
         // dA = dY Bᵀ, or dAᵀ = B dYᵀ where A is read transposed.
         let r = if how.trans_a {
-            let m = MatMul { trans_a: how.trans_b, trans_b: true, batch_a: how.batch_b, batch_b: false, alpha };
-            assert!(!(m.trans_a && m.batch_a), "matmul gradient: this combination of layouts is not supported");
+            let m = MatMul {
+                trans_a: how.trans_b,
+                trans_b: true,
+                batch_a: how.batch_b,
+                batch_b: false,
+                alpha,
+            };
+            assert!(
+                !(m.trans_a && m.batch_a),
+                "matmul gradient: this combination of layouts is not supported"
+            );
             g.matmul(x[1], d, m)
         } else {
-            let m = MatMul { trans_a: false, trans_b: !how.trans_b, batch_a: false, batch_b: how.batch_b, alpha };
+            let m = MatMul {
+                trans_a: false,
+                trans_b: !how.trans_b,
+                batch_a: false,
+                batch_b: how.batch_b,
+                alpha,
+            };
             g.matmul(d, x[1], m)
         };
         let r = to_storage(g, r, how.batch_a);
@@ -261,18 +310,36 @@ fn matmul_vjp(g: &mut Graph, how: MatMul, x: &[Tensor], d: Tensor, want: &[bool]
     if want[1] {
         // dB = Aᵀ dY, or dBᵀ = dYᵀ A where B is read transposed.
         let r = if how.trans_b {
-            let m = MatMul { trans_a: true, trans_b: how.trans_a, batch_a: false, batch_b: how.batch_a, alpha };
+            let m = MatMul {
+                trans_a: true,
+                trans_b: how.trans_a,
+                batch_a: false,
+                batch_b: how.batch_a,
+                alpha,
+            };
             g.matmul(d, x[0], m)
         } else if how.batch_a {
             // A must not be both batch-major and transposed: dB = (dYᵀ A)ᵀ.
-            let m = MatMul { trans_a: true, trans_b: false, batch_a: false, batch_b: true, alpha };
+            let m = MatMul {
+                trans_a: true,
+                trans_b: false,
+                batch_a: false,
+                batch_b: true,
+                alpha,
+            };
             let t = g.matmul(d, x[0], m);
             let rank = g.shape(t).len();
             let mut perm: Vec<usize> = (0..rank).collect();
             perm.swap(rank - 1, rank - 2);
             g.transpose(t, &perm)
         } else {
-            let m = MatMul { trans_a: !how.trans_a, trans_b: false, batch_a: false, batch_b: false, alpha };
+            let m = MatMul {
+                trans_a: !how.trans_a,
+                trans_b: false,
+                batch_a: false,
+                batch_b: false,
+                alpha,
+            };
             g.matmul(x[0], d, m)
         };
         let r = to_storage(g, r, how.batch_b);

@@ -36,11 +36,17 @@ pub struct Dim {
 impl Dim {
     /// `factor × symbol`.
     pub const fn new(factor: usize, symbol: &'static str) -> Self {
-        Dim { factor, symbol: Some(symbol) }
+        Dim {
+            factor,
+            symbol: Some(symbol),
+        }
     }
     /// `n` times as many.
     pub const fn times(self, n: usize) -> Self {
-        Dim { factor: self.factor * n, symbol: self.symbol }
+        Dim {
+            factor: self.factor * n,
+            symbol: self.symbol,
+        }
     }
     /// The number, where no symbol is in it.
     pub fn fixed(self) -> Option<usize> {
@@ -50,7 +56,10 @@ impl Dim {
 
 impl From<usize> for Dim {
     fn from(factor: usize) -> Self {
-        Dim { factor, symbol: None }
+        Dim {
+            factor,
+            symbol: None,
+        }
     }
 }
 
@@ -230,7 +239,11 @@ impl Graph {
             Data::I64(v) => (DType::I64, v.len()),
             Data::I8(v) => (DType::I8, v.len()),
         };
-        assert_eq!(len, shape.iter().product::<usize>(), "initializer {name}: data does not fill its shape");
+        assert_eq!(
+            len,
+            shape.iter().product::<usize>(),
+            "initializer {name}: data does not fill its shape"
+        );
         let shape = shape.iter().map(|&d| d.into()).collect();
         self.value(name.to_owned(), dtype, shape, Source::Constant(data))
     }
@@ -238,7 +251,12 @@ impl Graph {
     /// A float constant without axes.
     pub fn scalar(&mut self, x: f32) -> Tensor {
         let name = format!("c{}", self.values.len());
-        self.value(name, DType::F32, vec![], Source::Constant(Data::F32(vec![x])))
+        self.value(
+            name,
+            DType::F32,
+            vec![],
+            Source::Constant(Data::F32(vec![x])),
+        )
     }
 
     /// A vector of integers (shapes, axes).
@@ -269,7 +287,12 @@ impl Graph {
     }
 
     fn value(&mut self, name: String, dtype: DType, shape: Vec<Dim>, source: Source) -> Tensor {
-        self.values.push(Value { name, dtype, shape, source });
+        self.values.push(Value {
+            name,
+            dtype,
+            shape,
+            source,
+        });
         Tensor(self.values.len() - 1)
     }
 
@@ -282,7 +305,11 @@ impl Graph {
                 self.value(name, dtype, shape, Source::Node)
             })
             .collect();
-        self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs: outputs.clone() });
+        self.nodes.push(Node {
+            op,
+            inputs: inputs.to_vec(),
+            outputs: outputs.clone(),
+        });
         outputs
     }
 

@@ -126,12 +126,22 @@ impl Graph {
     /// The ONNX model, serialised. Nodes that no output needs are left out.
     pub fn to_onnx(&self, name: &str) -> Vec<u8> {
         let live = self.live();
-        let used: HashSet<Tensor> = live.iter().flat_map(|&n| self.nodes[n].inputs.iter().copied()).collect();
-        let mut graph = proto::Graph { name: name.to_owned(), ..Default::default() };
+        let used: HashSet<Tensor> = live
+            .iter()
+            .flat_map(|&n| self.nodes[n].inputs.iter().copied())
+            .collect();
+        let mut graph = proto::Graph {
+            name: name.to_owned(),
+            ..Default::default()
+        };
         for (i, v) in self.values.iter().enumerate() {
             match &v.source {
-                Source::Input if used.contains(&Tensor(i)) => graph.input.push(self.value_info(&v.name, Tensor(i))),
-                Source::Constant(data) if used.contains(&Tensor(i)) => graph.initializer.push(tensor(v, data)),
+                Source::Input if used.contains(&Tensor(i)) => {
+                    graph.input.push(self.value_info(&v.name, Tensor(i)))
+                }
+                Source::Constant(data) if used.contains(&Tensor(i)) => {
+                    graph.initializer.push(tensor(v, data))
+                }
                 _ => {}
             }
         }
@@ -139,11 +149,19 @@ impl Graph {
         for (name, t) in &self.outputs {
             // An output is an Identity away from the tensor it names, so that any tensor can be one.
             let input = vec![self.values[t.0].name.clone()];
-            let node = proto::Node { input, output: vec![name.clone()], op_type: "Identity".into(), ..Default::default() };
+            let node = proto::Node {
+                input,
+                output: vec![name.clone()],
+                op_type: "Identity".into(),
+                ..Default::default()
+            };
             graph.node.push(node);
             graph.output.push(self.value_info(name, *t));
         }
-        let opset = |domain: &str, version| proto::OperatorSet { domain: domain.into(), version };
+        let opset = |domain: &str, version| proto::OperatorSet {
+            domain: domain.into(),
+            version,
+        };
         proto::Model {
             ir_version: 9,
             producer_name: "bie distill".into(),
@@ -175,27 +193,54 @@ impl Graph {
             Some(s) if d.factor == 1 => proto::Extent::Symbol(s.to_owned()),
             Some(s) => proto::Extent::Symbol(format!("{}{s}", d.factor)),
         };
-        let dim = v.shape.iter().map(|d| proto::Dimension { extent: Some(extent(d)) }).collect();
-        let tensor = proto::TensorType { element: element(v.dtype), shape: Some(proto::Shape { dim }) };
-        proto::ValueInfo { name: name.to_owned(), kind: Some(proto::Type { tensor: Some(tensor) }) }
+        let dim = v
+            .shape
+            .iter()
+            .map(|d| proto::Dimension {
+                extent: Some(extent(d)),
+            })
+            .collect();
+        let tensor = proto::TensorType {
+            element: element(v.dtype),
+            shape: Some(proto::Shape { dim }),
+        };
+        proto::ValueInfo {
+            name: name.to_owned(),
+            kind: Some(proto::Type {
+                tensor: Some(tensor),
+            }),
+        }
     }
 
     fn node_proto(&self, index: usize) -> proto::Node {
-        let Node { op, inputs, outputs } = &self.nodes[index];
-        let names = |ts: &[Tensor]| ts.iter().map(|t| self.values[t.0].name.clone()).collect::<Vec<_>>();
+        let Node {
+            op,
+            inputs,
+            outputs,
+        } = &self.nodes[index];
+        let names = |ts: &[Tensor]| {
+            ts.iter()
+                .map(|t| self.values[t.0].name.clone())
+                .collect::<Vec<_>>()
+        };
         let (op_type, domain, attribute) = describe(op);
         let mut output = names(outputs);
         if let Op::LayerNorm { .. } = op {
             // Mean and deviation are optional outputs: asking for them only where used lets the runtime fuse.
             let used = |t: Tensor| {
-                self.nodes.iter().any(|n| n.inputs.contains(&t)) || self.outputs.iter().any(|(_, o)| *o == t)
+                self.nodes.iter().any(|n| n.inputs.contains(&t))
+                    || self.outputs.iter().any(|(_, o)| *o == t)
             };
             if !outputs[1..].iter().any(|&t| used(t)) {
                 output.truncate(1);
             }
         }
+        let mut input = names(inputs);
+        if *op == Op::QuantizedMatMul {
+            input.insert(3, String::new()); // the weights' zero point: absent, they are symmetric
+        }
         proto::Node {
-            input: names(inputs),
+            input,
             output,
             name: format!("n{index}"),
             op_type: op_type.into(),
@@ -219,15 +264,40 @@ fn tensor(v: &super::Value, data: &Data) -> proto::Tensor {
         Data::I64(x) => x.iter().flat_map(|x| x.to_le_bytes()).collect(),
         Data::I8(x) => x.iter().flat_map(|x| x.to_le_bytes()).collect(),
     };
-    let dims = v.shape.iter().filter_map(|d| d.fixed()).map(|n| n as i64).collect();
-    proto::Tensor { dims, data_type: element(v.dtype), name: v.name.clone(), raw_data }
+    let dims = v
+        .shape
+        .iter()
+        .filter_map(|d| d.fixed())
+        .map(|n| n as i64)
+        .collect();
+    proto::Tensor {
+        dims,
+        data_type: element(v.dtype),
+        name: v.name.clone(),
+        raw_data,
+    }
 }
 
 /// ONNX name, domain and attributes of an operator.
 fn describe(op: &Op) -> (&'static str, &'static str, Vec<proto::Attribute>) {
-    let int = |name: &str, i: i64| proto::Attribute { name: name.into(), i, kind: 2, ..Default::default() };
-    let float = |name: &str, f: f32| proto::Attribute { name: name.into(), f, kind: 1, ..Default::default() };
-    let ints = |name: &str, v: &[i64]| proto::Attribute { name: name.into(), ints: v.to_vec(), kind: 7, ..Default::default() };
+    let int = |name: &str, i: i64| proto::Attribute {
+        name: name.into(),
+        i,
+        kind: 2,
+        ..Default::default()
+    };
+    let float = |name: &str, f: f32| proto::Attribute {
+        name: name.into(),
+        f,
+        kind: 1,
+        ..Default::default()
+    };
+    let ints = |name: &str, v: &[i64]| proto::Attribute {
+        name: name.into(),
+        ints: v.to_vec(),
+        kind: 7,
+        ..Default::default()
+    };
     match op {
         Op::Add => ("Add", "", vec![]),
         Op::Sub => ("Sub", "", vec![]),
@@ -238,9 +308,14 @@ fn describe(op: &Op) -> (&'static str, &'static str, Vec<proto::Attribute>) {
         Op::Tanh => ("Tanh", "", vec![]),
         Op::Erf => ("Erf", "", vec![]),
         Op::Gelu => ("Gelu", MS, vec![]),
-        Op::Gemm { trans_a, trans_b } => {
-            ("Gemm", "", vec![int("transA", (*trans_a).into()), int("transB", (*trans_b).into())])
-        }
+        Op::Gemm { trans_a, trans_b } => (
+            "Gemm",
+            "",
+            vec![
+                int("transA", (*trans_a).into()),
+                int("transB", (*trans_b).into()),
+            ],
+        ),
         Op::MatMul(m) => (
             "FusedMatMul",
             MS,
@@ -252,14 +327,22 @@ fn describe(op: &Op) -> (&'static str, &'static str, Vec<proto::Attribute>) {
                 float("alpha", if m.alpha == 0.0 { 1.0 } else { m.alpha }),
             ],
         ),
-        Op::LayerNorm { epsilon } => ("LayerNormalization", "", vec![int("axis", -1), float("epsilon", *epsilon)]),
+        Op::LayerNorm { epsilon } => (
+            "LayerNormalization",
+            "",
+            vec![int("axis", -1), float("epsilon", *epsilon)],
+        ),
         Op::Softmax => ("Softmax", "", vec![int("axis", -1)]),
         Op::LogSoftmax => ("LogSoftmax", "", vec![int("axis", -1)]),
         Op::ReduceSum { keep, .. } => ("ReduceSum", "", vec![int("keepdims", (*keep).into())]),
         Op::Reshape => ("Reshape", "", vec![]),
         Op::Transpose { perm } => ("Transpose", "", vec![ints("perm", perm)]),
         Op::Concat { axis } => ("Concat", "", vec![int("axis", *axis)]),
-        Op::Split { axis, parts } => ("Split", "", vec![int("axis", *axis), int("num_outputs", *parts as i64)]),
+        Op::Split { axis, parts } => (
+            "Split",
+            "",
+            vec![int("axis", *axis), int("num_outputs", *parts as i64)],
+        ),
         Op::Gather => ("Gather", "", vec![int("axis", 0)]),
         Op::OneHot => ("OneHot", "", vec![int("axis", -1)]),
         Op::Shape { start, end } => ("Shape", "", vec![int("start", *start), int("end", *end)]),
@@ -267,6 +350,10 @@ fn describe(op: &Op) -> (&'static str, &'static str, Vec<proto::Attribute>) {
         Op::Slice => ("Slice", "", vec![]),
         Op::CastF32 => ("Cast", "", vec![int("to", 1)]),
         Op::QuantizedMatMul => ("DynamicQuantizeMatMul", MS, vec![]),
-        Op::SkipLayerNorm { epsilon } => ("SkipLayerNormalization", MS, vec![float("epsilon", *epsilon)]),
+        Op::SkipLayerNorm { epsilon } => (
+            "SkipLayerNormalization",
+            MS,
+            vec![float("epsilon", *epsilon)],
+        ),
     }
 }

@@ -6,7 +6,11 @@ use crate::shape;
 /// The shape of two shapes broadcast against each other (NumPy's rule).
 pub(super) fn broadcast(a: &[Dim], b: &[Dim]) -> Vec<Dim> {
     let rank = a.len().max(b.len());
-    let at = |s: &[Dim], i: usize| (i + s.len()).checked_sub(rank).map_or(Dim::from(1), |j| s[j]);
+    let at = |s: &[Dim], i: usize| {
+        (i + s.len())
+            .checked_sub(rank)
+            .map_or(Dim::from(1), |j| s[j])
+    };
     (0..rank)
         .map(|i| match (at(a, i), at(b, i)) {
             (x, y) if x == y => x,
@@ -77,7 +81,14 @@ impl Graph {
     }
 
     /// `A·B (+ bias)` on matrices, each transposed on demand.
-    pub fn gemm(&mut self, a: Tensor, b: Tensor, bias: Option<Tensor>, trans_a: bool, trans_b: bool) -> Tensor {
+    pub fn gemm(
+        &mut self,
+        a: Tensor,
+        b: Tensor,
+        bias: Option<Tensor>,
+        trans_a: bool,
+        trans_b: bool,
+    ) -> Tensor {
         let pick = |s: &[Dim], t: bool| {
             assert_eq!(s.len(), 2, "gemm takes matrices, got {s:?}");
             if t { (s[1], s[0]) } else { (s[0], s[1]) }
@@ -91,7 +102,10 @@ impl Graph {
 
     /// `alpha · A·B` over batch dimensions; see [`MatMul`].
     pub fn matmul(&mut self, a: Tensor, b: Tensor, how: MatMul) -> Tensor {
-        assert!(!(how.trans_a && how.batch_a), "matmul: trans_a with batch_a is not supported");
+        assert!(
+            !(how.trans_a && how.batch_a),
+            "matmul: trans_a with batch_a is not supported"
+        );
         let read = |s: &[Dim], batch: bool, trans: bool| {
             let mut s = s.to_vec();
             let n = s.len();
@@ -104,40 +118,67 @@ impl Graph {
             }
             s
         };
-        let (sa, sb) = (read(self.shape(a), how.batch_a, how.trans_a), read(self.shape(b), how.batch_b, how.trans_b));
+        let (sa, sb) = (
+            read(self.shape(a), how.batch_a, how.trans_a),
+            read(self.shape(b), how.batch_b, how.trans_b),
+        );
         let (na, nb) = (sa.len(), sb.len());
-        assert_eq!(sa[na - 1], sb[nb - 2], "matmul: inner extents differ: {sa:?} {sb:?}");
+        assert_eq!(
+            sa[na - 1],
+            sb[nb - 2],
+            "matmul: inner extents differ: {sa:?} {sb:?}"
+        );
         let mut shape = broadcast(&sa[..na - 2], &sb[..nb - 2]);
         shape.extend([sa[na - 2], sb[nb - 1]]);
         self.unit(Op::MatMul(how), &[a, b], shape)
     }
 
     /// Layer normalisation over the last axis (Ba et al. 2016): result, mean, 1/σ.
-    pub fn layer_norm(&mut self, x: Tensor, gamma: Tensor, beta: Tensor, epsilon: f32) -> [Tensor; 3] {
+    pub fn layer_norm(
+        &mut self,
+        x: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+        epsilon: f32,
+    ) -> [Tensor; 3] {
         let shape = self.shape(x).to_vec();
         let mut row = shape.clone();
         row[shape.len() - 1] = 1.into();
-        let out = vec![(DType::F32, shape), (DType::F32, row.clone()), (DType::F32, row)];
+        let out = vec![
+            (DType::F32, shape),
+            (DType::F32, row.clone()),
+            (DType::F32, row),
+        ];
         let o = self.node(Op::LayerNorm { epsilon }, &[x, gamma, beta], out);
         [o[0], o[1], o[2]]
     }
 
     /// LayerNorm(a + b) as one operator, for graphs that are never differentiated.
-    pub fn skip_layer_norm(&mut self, a: Tensor, b: Tensor, gamma: Tensor, beta: Tensor, epsilon: f32) -> Tensor {
+    pub fn skip_layer_norm(
+        &mut self,
+        a: Tensor,
+        b: Tensor,
+        gamma: Tensor,
+        beta: Tensor,
+        epsilon: f32,
+    ) -> Tensor {
         let shape = self.shape(a).to_vec();
         self.unit(Op::SkipLayerNorm { epsilon }, &[a, b, gamma, beta], shape)
     }
 
     /// `A·B` with i8 `b` `[k, n]`, `scale` `[n]` and `bias` `[n]`; A is quantised to u8 as it runs.
-    pub fn quantized_matmul(&mut self, a: Tensor, b: Tensor, scale: Tensor, bias: Tensor) -> Tensor {
+    pub fn quantized_matmul(
+        &mut self,
+        a: Tensor,
+        b: Tensor,
+        scale: Tensor,
+        bias: Tensor,
+    ) -> Tensor {
         let mut shape = self.shape(a).to_vec();
         if let Some(last) = shape.last_mut() {
             *last = self.shape(b)[1];
         }
-        let zero_points = self.values[b.0].shape[1].fixed().expect("quantised weights have a fixed width");
-        let name = format!("c{}", self.values.len());
-        let zero = self.initializer(&name, &[zero_points], Data::I8(vec![0; zero_points]));
-        self.unit(Op::QuantizedMatMul, &[a, b, scale, zero, bias], shape)
+        self.unit(Op::QuantizedMatMul, &[a, b, scale, bias], shape)
     }
 
     /// Sum over `axes` (ascending).
@@ -172,7 +213,11 @@ impl Graph {
             symbols.sort_unstable();
             (s.iter().map(|d| d.factor).product::<usize>(), symbols)
         };
-        assert_eq!(count(&from), count(&shape), "reshape {from:?} to {shape:?} changes the number of elements");
+        assert_eq!(
+            count(&from),
+            count(&shape),
+            "reshape {from:?} to {shape:?} changes the number of elements"
+        );
         let mut inferred = false;
         let mut copies = false;
         let spec: Vec<Option<i64>> = shape
@@ -186,7 +231,10 @@ impl Graph {
                     None
                 }
                 None => {
-                    assert!(!inferred, "reshape {from:?} to {shape:?}: two extents to infer");
+                    assert!(
+                        !inferred,
+                        "reshape {from:?} to {shape:?}: two extents to infer"
+                    );
                     inferred = true;
                     Some(-1)
                 }
@@ -208,11 +256,16 @@ impl Graph {
                 })
                 .collect();
             let n = parts.len();
-            self.node(Op::Concat { axis: 0 }, &parts, vec![(DType::I64, shape![n])])[0]
+            self.node(
+                Op::Concat { axis: 0 },
+                &parts,
+                vec![(DType::I64, shape![n])],
+            )[0]
         } else {
             self.indices(spec.into_iter().flatten().collect())
         };
-        self.unit(Op::Reshape, &[x, target], shape)
+        let dtype = self.values[x.0].dtype;
+        self.node(Op::Reshape, &[x, target], vec![(dtype, shape)])[0]
     }
 
     /// `x` under the shape of `like`.
@@ -227,13 +280,23 @@ impl Graph {
 
     /// The extent of one axis, as a vector of one integer.
     fn extent(&mut self, x: Tensor, axis: usize) -> Tensor {
-        let op = Op::Shape { start: axis as i64, end: axis as i64 + 1 };
+        let op = Op::Shape {
+            start: axis as i64,
+            end: axis as i64 + 1,
+        };
         self.node(op, &[x], vec![(DType::I64, shape![1])])[0]
     }
 
     fn shape_of(&mut self, x: Tensor) -> Tensor {
         let rank = self.shape(x).len();
-        self.node(Op::Shape { start: 0, end: rank as i64 }, &[x], vec![(DType::I64, shape![rank])])[0]
+        self.node(
+            Op::Shape {
+                start: 0,
+                end: rank as i64,
+            },
+            &[x],
+            vec![(DType::I64, shape![rank])],
+        )[0]
     }
 
     /// `x` broadcast to the shape of `like`.
@@ -242,7 +305,11 @@ impl Graph {
         if self.shape(x) == shape {
             return x;
         }
-        assert_eq!(broadcast(self.shape(x), &shape), shape, "expand_like: not a broadcast");
+        assert_eq!(
+            broadcast(self.shape(x), &shape),
+            shape,
+            "expand_like: not a broadcast"
+        );
         let target = self.shape_of(like);
         self.unit(Op::Expand, &[x, target], shape)
     }
@@ -258,7 +325,11 @@ impl Graph {
     /// Joins along an axis whose extents are numbers.
     pub fn concat(&mut self, parts: &[Tensor], axis: usize) -> Tensor {
         let mut shape = self.shape(parts[0]).to_vec();
-        let extents = parts.iter().map(|&p| self.shape(p)[axis].fixed().expect("concat axis must be a number"));
+        let extents = parts.iter().map(|&p| {
+            self.shape(p)[axis]
+                .fixed()
+                .expect("concat axis must be a number")
+        });
         shape[axis] = extents.sum::<usize>().into();
         self.unit(Op::Concat { axis: axis as i64 }, parts, shape)
     }
@@ -267,9 +338,20 @@ impl Graph {
     pub fn split(&mut self, x: Tensor, axis: usize, parts: usize) -> Vec<Tensor> {
         let mut shape = self.shape(x).to_vec();
         let extent = shape[axis].fixed().expect("split axis must be a number");
-        assert_eq!(extent % parts, 0, "split: {extent} is no multiple of {parts}");
+        assert_eq!(
+            extent % parts,
+            0,
+            "split: {extent} is no multiple of {parts}"
+        );
         shape[axis] = (extent / parts).into();
-        self.node(Op::Split { axis: axis as i64, parts }, &[x], vec![(DType::F32, shape); parts])
+        self.node(
+            Op::Split {
+                axis: axis as i64,
+                parts,
+            },
+            &[x],
+            vec![(DType::F32, shape); parts],
+        )
     }
 
     /// Rows of `data` at `indices` (any shape): `[indices.., data's other axes..]`.

@@ -19,7 +19,11 @@ fn noise(n: usize, salt: u64) -> Vec<f32> {
 }
 
 /// Checks d(Σ w ∘ f(x))/dx for inputs of the given (symbolic shape, extents); `L` is a symbol in every shape.
-fn check(name: &str, inputs: &[(Vec<Dim>, Vec<usize>)], f: impl Fn(&mut Graph, &[Tensor]) -> Tensor) {
+fn check(
+    name: &str,
+    inputs: &[(Vec<Dim>, Vec<usize>)],
+    f: impl Fn(&mut Graph, &[Tensor]) -> Tensor,
+) {
     check_at(name, inputs, |v| v, f);
 }
 
@@ -30,8 +34,11 @@ fn check_at(
     f: impl Fn(&mut Graph, &[Tensor]) -> Tensor,
 ) {
     let mut g = Graph::new();
-    let xs: Vec<Tensor> =
-        inputs.iter().enumerate().map(|(i, (s, _))| g.input(&format!("x{i}"), DType::F32, s.clone())).collect();
+    let xs: Vec<Tensor> = inputs
+        .iter()
+        .enumerate()
+        .map(|(i, (s, _))| g.input(&format!("x{i}"), DType::F32, s.clone()))
+        .collect();
     let y = f(&mut g, &xs);
     let w = g.input("w", DType::F32, g.shape(y).to_vec());
     let p = g.mul(y, w);
@@ -41,21 +48,32 @@ fn check_at(
     g.output("y", y);
     let mut names = vec!["loss".to_owned()];
     for (i, d) in grads.iter().enumerate() {
-        g.output(&format!("d{i}"), d.unwrap_or_else(|| panic!("{name}: no gradient for input {i}")));
+        g.output(
+            &format!("d{i}"),
+            d.unwrap_or_else(|| panic!("{name}: no gradient for input {i}")),
+        );
         names.push(format!("d{i}"));
     }
     let mut session = Session::new(&g.to_onnx(name), 1).unwrap_or_else(|e| panic!("{name}: {e}"));
     let mut data: Vec<Vec<f32>> = inputs
         .iter()
         .enumerate()
-        .map(|(i, (_, e))| noise(e.iter().product(), i as u64 + 1).into_iter().map(&domain).collect())
+        .map(|(i, (_, e))| {
+            noise(e.iter().product(), i as u64 + 1)
+                .into_iter()
+                .map(&domain)
+                .collect()
+        })
         .collect();
     let mut run = |data: &[Vec<f32>], w: (&[usize], &[f32]), out: &[&str]| {
         let names: Vec<String> = (0..data.len()).map(|i| format!("x{i}")).collect();
-        let mut feeds: Vec<(&str, Feed<'_>)> =
-            (0..data.len()).map(|i| (names[i].as_str(), Feed::F32(&inputs[i].1, &data[i]))).collect();
+        let mut feeds: Vec<(&str, Feed<'_>)> = (0..data.len())
+            .map(|i| (names[i].as_str(), Feed::F32(&inputs[i].1, &data[i])))
+            .collect();
         feeds.push(("w", Feed::F32(w.0, w.1)));
-        session.run_to_arrays(&feeds, out).unwrap_or_else(|e| panic!("{name}: {e}"))
+        session
+            .run_to_arrays(&feeds, out)
+            .unwrap_or_else(|e| panic!("{name}: {e}"))
     };
     // The extents of y: the number of its elements is not known before the first run, so try a scalar weight's shape.
     let y_shape: Vec<usize> = g
@@ -73,7 +91,11 @@ fn check_at(
             let mut at = |v: f32| {
                 data[i][j] = v;
                 let y = &run(&data, (&y_shape, &weights), &["y"])[0];
-                y.data.iter().zip(&weights).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>()
+                y.data
+                    .iter()
+                    .zip(&weights)
+                    .map(|(a, b)| f64::from(*a) * f64::from(*b))
+                    .sum::<f64>()
             };
             // Fourth-order central difference.
             let (a, b, c, d) = (at(x - 2.0 * h), at(x - h), at(x + h), at(x + 2.0 * h));
@@ -107,10 +129,21 @@ fn arithmetic_with_broadcasting() {
     let row = (shape![4], vec![4]);
     let column = (shape![L, 1], vec![3, 1]);
     for other in [full.clone(), row, column] {
-        check("add", &[full.clone(), other.clone()], |g, x| g.add(x[0], x[1]));
-        check("sub", &[full.clone(), other.clone()], |g, x| g.sub(x[0], x[1]));
-        check("mul", &[full.clone(), other.clone()], |g, x| g.mul(x[0], x[1]));
-        check_at("div", &[full.clone(), other], |v| v + if v < 0.0 { -1.0 } else { 1.0 }, |g, x| g.div(x[0], x[1]));
+        check("add", &[full.clone(), other.clone()], |g, x| {
+            g.add(x[0], x[1])
+        });
+        check("sub", &[full.clone(), other.clone()], |g, x| {
+            g.sub(x[0], x[1])
+        });
+        check("mul", &[full.clone(), other.clone()], |g, x| {
+            g.mul(x[0], x[1])
+        });
+        check_at(
+            "div",
+            &[full.clone(), other],
+            |v| v + if v < 0.0 { -1.0 } else { 1.0 },
+            |g, x| g.div(x[0], x[1]),
+        );
     }
 }
 
@@ -131,10 +164,20 @@ fn functions() {
 fn gemm_in_all_layouts() {
     for trans_a in [false, true] {
         for trans_b in [false, true] {
-            let a = if trans_a { (shape![3, L], vec![3, 2]) } else { (shape![L, 3], vec![2, 3]) };
-            let b = if trans_b { (shape![4, 3], vec![4, 3]) } else { (shape![3, 4], vec![3, 4]) };
+            let a = if trans_a {
+                (shape![3, L], vec![3, 2])
+            } else {
+                (shape![L, 3], vec![2, 3])
+            };
+            let b = if trans_b {
+                (shape![4, 3], vec![4, 3])
+            } else {
+                (shape![3, 4], vec![3, 4])
+            };
             let bias = (shape![4], vec![4]);
-            check("gemm", &[a, b, bias], |g, x| g.gemm(x[0], x[1], Some(x[2]), trans_a, trans_b));
+            check("gemm", &[a, b, bias], |g, x| {
+                g.gemm(x[0], x[1], Some(x[2]), trans_a, trans_b)
+            });
         }
     }
 }
@@ -158,18 +201,37 @@ fn matmul_in_all_layouts() {
                 (false, true) => (shape![3, 2, 4], vec![3, 2, 4]),
                 (true, true) => (shape![4, 2, 3], vec![4, 2, 3]),
             };
-            let how = MatMul { trans_a, trans_b, batch_a, batch_b, alpha: 0.5 };
-            check(&format!("{how:?}"), &[a, b], |g, x| g.matmul(x[0], x[1], how));
+            let how = MatMul {
+                trans_a,
+                trans_b,
+                batch_a,
+                batch_b,
+                alpha: 0.5,
+            };
+            check(&format!("{how:?}"), &[a, b], |g, x| {
+                g.matmul(x[0], x[1], how)
+            });
         }
     }
-    let broadcast = [(shape![2, 1, 3, L], vec![2, 1, 3, 4]), (shape![2, 3, L, 2], vec![2, 3, 4, 2])];
-    check("broadcast batches", &broadcast, |g, x| g.matmul(x[0], x[1], MatMul::default()));
+    let broadcast = [
+        (shape![2, 1, 3, L], vec![2, 1, 3, 4]),
+        (shape![2, 3, L, 2], vec![2, 3, 4, 2]),
+    ];
+    check("broadcast batches", &broadcast, |g, x| {
+        g.matmul(x[0], x[1], MatMul::default())
+    });
 }
 
 #[test]
 fn layer_norm() {
-    let x = [(shape![L, 6], vec![3, 6]), (shape![6], vec![6]), (shape![6], vec![6])];
-    check("layer_norm", &x, |g, x| g.layer_norm(x[0], x[1], x[2], 1e-5)[0]);
+    let x = [
+        (shape![L, 6], vec![3, 6]),
+        (shape![6], vec![6]),
+        (shape![6], vec![6]),
+    ];
+    check("layer_norm", &x, |g, x| {
+        g.layer_norm(x[0], x[1], x[2], 1e-5)[0]
+    });
 }
 
 #[test]
@@ -178,19 +240,27 @@ fn shapes() {
     check("reduce kept", &x, |g, x| g.reduce_sum(x[0], &[0, 2], true));
     check("reduce dropped", &x, |g, x| g.reduce_sum(x[0], &[1], false));
     check("reshape", &x, |g, x| g.reshape(x[0], shape![L, 6]));
-    check("reshape, symbol moved", &[(shape![2, L, Dim::new(1, "M")], vec![2, 3, 4])], |g, x| {
-        g.reshape(x[0], shape![L, 2, Dim::new(1, "M")])
-    });
+    check(
+        "reshape, symbol moved",
+        &[(shape![2, L, Dim::new(1, "M")], vec![2, 3, 4])],
+        |g, x| g.reshape(x[0], shape![L, 2, Dim::new(1, "M")]),
+    );
     check("transpose", &x, |g, x| g.transpose(x[0], &[2, 0, 1]));
-    check("concat", &[x[0].clone(), x[0].clone()], |g, x| g.concat(&[x[0], x[1]], 2));
+    check("concat", &[x[0].clone(), x[0].clone()], |g, x| {
+        g.concat(&[x[0], x[1]], 2)
+    });
     check("split", &x, |g, x| {
         let p = g.split(x[0], 1, 2);
         g.mul(p[0], p[1])
     });
-    check("expand", &[(shape![1, 3], vec![1, 3]), (shape![L, 3], vec![4, 3])], |g, x| {
-        let e = g.expand_like(x[0], x[1]);
-        g.mul(e, x[1])
-    });
+    check(
+        "expand",
+        &[(shape![1, 3], vec![1, 3]), (shape![L, 3], vec![4, 3])],
+        |g, x| {
+            let e = g.expand_like(x[0], x[1]);
+            g.mul(e, x[1])
+        },
+    );
 }
 
 #[test]

@@ -48,25 +48,54 @@ pub const WORDS: &str = "embeddings.word_embeddings.weight";
 pub const POSITIONS: &str = "embeddings.position_embeddings.weight";
 
 /// Writes the encoder. `ids` is i64 `[L, batch]`; `bias` f32 `[batch, 1, 1, L]` is added to attention scores.
-pub fn encoder(net: &mut Net<'_>, c: &Config, ids: Tensor, batch: usize, bias: Option<Tensor>) -> Encoded {
+pub fn encoder(
+    net: &mut Net<'_>,
+    c: &Config,
+    ids: Tensor,
+    batch: usize,
+    bias: Option<Tensor>,
+) -> Encoded {
     let (d, eps) = (c.hidden_size, c.epsilon);
     let length = net.graph.shape(ids)[0];
     let words = net.embedding(ids, WORDS, c.vocab_size, d);
     let table = net.parameter(POSITIONS, &[c.max_positions, d]);
     let rows = net.graph.first_rows(table, ids);
     let positions = net.graph.reshape(rows, shape![length, 1, d]);
-    let x = net.graph.add(words, positions);
-    let x = net.norm(x, "embeddings.LayerNorm", d, eps);
-    let x = net.graph.reshape(x, shape![Dim::new(batch, "L"), d]);
+    let norm = "embeddings.LayerNorm";
+    let x = if batch == 1 {
+        let flat = net.graph.reshape(words, shape![length, d]);
+        net.add_norm(flat, rows, norm, d, eps)
+    } else {
+        let x = net.graph.add(words, positions);
+        let x = net.norm(x, norm, d, eps);
+        net.graph.reshape(x, shape![Dim::new(batch, "L"), d])
+    };
     let mut x = net.drop_out(x);
-    let mut out = Encoded { hidden: vec![x], attention: Vec::new(), words, positions };
+    let mut out = Encoded {
+        hidden: vec![x],
+        attention: Vec::new(),
+        words,
+        positions,
+    };
     for layer in 0..c.layers {
         let name = format!("encoder.layer.{layer}");
-        let (context, probabilities) = attention(net, c, x, &format!("{name}.attention.self.qkv"), batch, bias);
+        let (context, probabilities) = attention(
+            net,
+            c,
+            x,
+            &format!("{name}.attention.self.qkv"),
+            batch,
+            bias,
+        );
         let y = net.quantizable_linear(context, &format!("{name}.attention.output.dense"), d, d);
         let y = net.drop_out(y);
         let a = net.add_norm(y, x, &format!("{name}.attention.output.LayerNorm"), d, eps);
-        let f = net.quantizable_linear(a, &format!("{name}.intermediate.dense"), d, c.intermediate_size);
+        let f = net.quantizable_linear(
+            a,
+            &format!("{name}.intermediate.dense"),
+            d,
+            c.intermediate_size,
+        );
         let f = net.graph.gelu(f);
         let f = net.quantizable_linear(f, &format!("{name}.output.dense"), c.intermediate_size, d);
         let f = net.drop_out(f);
@@ -97,7 +126,13 @@ fn attention(
         .map(|t| g.reshape(t, shape![length, batch * heads, width]))
         .collect();
     let alpha = 1.0 / (width as f32).sqrt();
-    let products = MatMul { trans_b: true, batch_a: true, batch_b: true, alpha, ..MatMul::default() };
+    let products = MatMul {
+        trans_b: true,
+        batch_a: true,
+        batch_b: true,
+        alpha,
+        ..MatMul::default()
+    };
     let scores = g.matmul(parts[0], parts[1], products);
     let scores = g.reshape(scores, shape![batch, heads, length, length]);
     let scores = match bias {
@@ -106,12 +141,23 @@ fn attention(
     };
     let probabilities = g.softmax(scores);
     let flat = g.reshape(probabilities, shape![batch * heads, length, length]);
-    let mixed = g.matmul(flat, parts[2], MatMul { batch_b: true, ..MatMul::default() });
+    let mixed = g.matmul(
+        flat,
+        parts[2],
+        MatMul {
+            batch_b: true,
+            ..MatMul::default()
+        },
+    );
     let context = g.transpose(mixed, &[1, 0, 2]);
-    (g.reshape(context, shape![Dim::new(batch, "L"), d]), probabilities)
+    (
+        g.reshape(context, shape![Dim::new(batch, "L"), d]),
+        probabilities,
+    )
 }
 
 /// The input `[L, batch]` of token ids.
 pub fn ids_input(net: &mut Net<'_>, name: &str, batch: usize) -> Tensor {
-    net.graph.input(name, DType::I64, shape![Dim::new(1, "L"), batch])
+    net.graph
+        .input(name, DType::I64, shape![Dim::new(1, "L"), batch])
 }

@@ -46,12 +46,28 @@ pub struct RelationInputs {
 /// Localized context pooling (ATLOP: Zhou, Huang, Ma and Huang 2021): an entity is the log-sum-exp of its mentions; the context of a pair is
 /// the mean of the tokens, weighted by the product of the attention that both entities pay to them; both ends, each with that context, meet in
 /// a grouped bilinear form. Log-sum-exp needs no shift: layer-normalised values stay far below 88.
-pub fn relation_logits(net: &mut Net<'_>, head: RelationHead, x: &RelationInputs, batch: usize) -> (Tensor, Tensor) {
-    let RelationHead { hidden: d, heads, labels, block } = head;
+pub fn relation_logits(
+    net: &mut Net<'_>,
+    head: RelationHead,
+    x: &RelationInputs,
+    batch: usize,
+) -> (Tensor, Tensor) {
+    let RelationHead {
+        hidden: d,
+        heads,
+        labels,
+        block,
+    } = head;
     let length = Dim::new(1, "L");
-    let (entities, pairs) = (net.graph.shape(x.entity_mentions)[1], net.graph.shape(x.pair_head)[0]);
+    let (entities, pairs) = (
+        net.graph.shape(x.entity_mentions)[1],
+        net.graph.shape(x.pair_head)[0],
+    );
     let plain = MatMul::default();
-    let by_window = MatMul { batch_b: true, ..plain };
+    let by_window = MatMul {
+        batch_b: true,
+        ..plain
+    };
     let g = &mut net.graph;
     let tokens = g.reshape(x.hidden, shape![length, batch, d]);
     let mentions = g.matmul(x.mention_tokens, tokens, by_window);
@@ -66,7 +82,10 @@ pub fn relation_logits(net: &mut Net<'_>, head: RelationHead, x: &RelationInputs
     let attends = g.matmul(reach, x.attention, plain);
     let attends = g.transpose(attends, &[0, 2, 1, 3]);
     let attends = g.reshape(attends, shape![entity_rows, heads, length]);
-    let (a, b) = (g.gather(attends, x.pair_head), g.gather(attends, x.pair_tail));
+    let (a, b) = (
+        g.gather(attends, x.pair_head),
+        g.gather(attends, x.pair_tail),
+    );
     let both = g.mul(a, b);
     let both = g.reduce_sum(both, &[1], false);
     let total = g.reduce_sum(both, &[1], true);
@@ -91,5 +110,13 @@ pub fn relation_logits(net: &mut Net<'_>, head: RelationHead, x: &RelationInputs
     let t = g.reshape(t, shape![pairs, groups, 1, block]);
     let outer = g.mul(h, t);
     let outer = g.reshape(outer, shape![pairs, groups * block * block]);
-    (net.linear(outer, "heads.relations.bilinear", groups * block * block, labels), pair_attention)
+    (
+        net.linear(
+            outer,
+            "heads.relations.bilinear",
+            groups * block * block,
+            labels,
+        ),
+        pair_attention,
+    )
 }

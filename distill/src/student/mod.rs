@@ -46,7 +46,14 @@ impl<'a> Net<'a> {
     }
 
     fn new(weights: Weights<'a>, fuse: bool, dropout: f32) -> Self {
-        Net { graph: Graph::new(), weights, fuse, dropout, masks: Vec::new(), parameters: Vec::new() }
+        Net {
+            graph: Graph::new(),
+            weights,
+            fuse,
+            dropout,
+            masks: Vec::new(),
+            parameters: Vec::new(),
+        }
     }
 
     /// Names and handles of the dropout masks, in order.
@@ -63,12 +70,15 @@ impl<'a> Net<'a> {
     fn parameter(&mut self, name: &str, shape: &[usize]) -> Tensor {
         match self.weights {
             Weights::Inputs => {
-                let t = self.graph.input(name, DType::F32, shape.iter().map(|&d| d.into()).collect());
+                let t =
+                    self.graph
+                        .input(name, DType::F32, shape.iter().map(|&d| d.into()).collect());
                 self.parameters.push((name.to_owned(), t));
                 t
             }
             Weights::Float(p) | Weights::Int8(p) => {
-                self.graph.initializer(name, shape, Data::F32(p.values(name, shape).to_vec()))
+                self.graph
+                    .initializer(name, shape, Data::F32(p.values(name, shape).to_vec()))
             }
         }
     }
@@ -82,8 +92,16 @@ impl<'a> Net<'a> {
 
     /// As [`Net::linear`], in 8 bits where the weights are: symmetric, one scale per output, and only 7 of the 8 bits,
     /// so that the sum of two u8·i8 products never saturates on processors without VNNI and all kernels agree.
-    fn quantizable_linear(&mut self, x: Tensor, name: &str, inputs: usize, outputs: usize) -> Tensor {
-        let Weights::Int8(p) = self.weights else { return self.linear(x, name, inputs, outputs) };
+    fn quantizable_linear(
+        &mut self,
+        x: Tensor,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+    ) -> Tensor {
+        let Weights::Int8(p) = self.weights else {
+            return self.linear(x, name, inputs, outputs);
+        };
         let rows = p.values(&format!("{name}.weight"), &[outputs, inputs]);
         let (q, scales) = quantize_rows(rows, inputs, 63.0);
         let mut columns = vec![0i8; q.len()];
@@ -92,8 +110,14 @@ impl<'a> Net<'a> {
                 columns[i * outputs + o] = q[o * inputs + i];
             }
         }
-        let w = self.graph.initializer(&format!("{name}.weight"), &[inputs, outputs], Data::I8(columns));
-        let s = self.graph.initializer(&format!("{name}.scale"), &[outputs], Data::F32(scales));
+        let w = self.graph.initializer(
+            &format!("{name}.weight"),
+            &[inputs, outputs],
+            Data::I8(columns),
+        );
+        let s = self
+            .graph
+            .initializer(&format!("{name}.scale"), &[outputs], Data::F32(scales));
         let b = self.parameter(&format!("{name}.bias"), &[outputs]);
         self.graph.quantized_matmul(x, w, s, b)
     }
@@ -106,7 +130,9 @@ impl<'a> Net<'a> {
         };
         let (q, scales) = quantize_rows(p.values(name, &[rows, columns]), columns, 127.0);
         let table = self.graph.initializer(name, &[rows, columns], Data::I8(q));
-        let scale = self.graph.initializer(&format!("{name}.scale"), &[rows, 1], Data::F32(scales));
+        let scale = self
+            .graph
+            .initializer(&format!("{name}.scale"), &[rows, 1], Data::F32(scales));
         let picked = self.graph.gather(table, ids);
         let picked = self.graph.cast_f32(picked);
         let scale = self.graph.gather(scale, ids);
@@ -118,19 +144,29 @@ impl<'a> Net<'a> {
             return x;
         }
         let name = format!("dropout{}", self.masks.len());
-        let mask = self.graph.input(&name, DType::F32, self.graph.shape(x).to_vec());
+        let mask = self
+            .graph
+            .input(&name, DType::F32, self.graph.shape(x).to_vec());
         self.masks.push((name, mask));
         self.graph.mul(x, mask)
     }
 
     /// LayerNorm(x + residual), both of one shape.
-    fn add_norm(&mut self, x: Tensor, residual: Tensor, name: &str, width: usize, epsilon: f32) -> Tensor {
+    fn add_norm(
+        &mut self,
+        x: Tensor,
+        residual: Tensor,
+        name: &str,
+        width: usize,
+        epsilon: f32,
+    ) -> Tensor {
         if !self.fuse {
             let sum = self.graph.add(x, residual);
             return self.norm(sum, name, width, epsilon);
         }
         let (gamma, beta) = self.norm_parameters(name, width);
-        self.graph.skip_layer_norm(x, residual, gamma, beta, epsilon)
+        self.graph
+            .skip_layer_norm(x, residual, gamma, beta, epsilon)
     }
 
     fn norm(&mut self, x: Tensor, name: &str, width: usize, epsilon: f32) -> Tensor {
@@ -139,7 +175,10 @@ impl<'a> Net<'a> {
     }
 
     fn norm_parameters(&mut self, name: &str, width: usize) -> (Tensor, Tensor) {
-        (self.parameter(&format!("{name}.weight"), &[width]), self.parameter(&format!("{name}.bias"), &[width]))
+        (
+            self.parameter(&format!("{name}.weight"), &[width]),
+            self.parameter(&format!("{name}.bias"), &[width]),
+        )
     }
 }
 
@@ -150,7 +189,10 @@ fn quantize_rows(values: &[f32], columns: usize, limit: f32) -> (Vec<i8>, Vec<f3
     for row in values.chunks(columns) {
         let max = row.iter().fold(0f32, |m, x| m.max(x.abs()));
         let scale = if max > 0.0 { max / limit } else { 1.0 };
-        q.extend(row.iter().map(|x| (x / scale).round().clamp(-limit, limit) as i8));
+        q.extend(
+            row.iter()
+                .map(|x| (x / scale).round().clamp(-limit, limit) as i8),
+        );
         scales.push(scale);
     }
     (q, scales)

@@ -39,7 +39,13 @@ impl Parameters {
     }
 
     fn insert(&mut self, name: impl Into<String>, shape: &[usize], data: Vec<f32>) {
-        self.0.insert(name.into(), Parameter { shape: shape.to_vec(), data });
+        self.0.insert(
+            name.into(),
+            Parameter {
+                shape: shape.to_vec(),
+                data,
+            },
+        );
     }
 
     /// Reads `config.json` and `model.safetensors` of a BERT encoder (names with or without the prefix `bert.`).
@@ -49,7 +55,8 @@ impl Parameters {
     /// The error names the file and what is wrong in it.
     pub fn from_folder(folder: &Path) -> Result<(Config, Parameters)> {
         let path = folder.join("config.json");
-        let config: Config = serde_json::from_slice(&read(&path)?).map_err(|e| Error::file(&path, e.to_string()))?;
+        let config: Config =
+            serde_json::from_slice(&read(&path)?).map_err(|e| Error::file(&path, e.to_string()))?;
         let path = folder.join("model.safetensors");
         let parameters = Self::from_safetensors(&read(&path)?, &config)
             .map_err(|why| Error::file(&path, why))?;
@@ -57,16 +64,21 @@ impl Parameters {
     }
 
     fn from_safetensors(bytes: &[u8], c: &Config) -> std::result::Result<Parameters, String> {
-        let file = SafeTensors::deserialize(bytes).map_err(|e| format!("not a safetensors file: {e}"))?;
+        let file =
+            SafeTensors::deserialize(bytes).map_err(|e| format!("not a safetensors file: {e}"))?;
         let take = |name: &str, shape: &[usize]| -> std::result::Result<Vec<f32>, String> {
             let view = file
                 .tensor(name)
                 .or_else(|_| file.tensor(&format!("bert.{name}")))
                 .map_err(|_| format!("tensor {name} is missing; is this a BERT encoder?"))?;
             if view.shape() != shape {
-                return Err(format!("tensor {name} has shape {:?}, config.json implies {shape:?}", view.shape()));
+                return Err(format!(
+                    "tensor {name} has shape {:?}, config.json implies {shape:?}",
+                    view.shape()
+                ));
             }
-            to_f32(view.dtype(), view.data()).ok_or_else(|| format!("tensor {name} is {:?}, not F32, F16 or BF16", view.dtype()))
+            to_f32(view.dtype(), view.data())
+                .ok_or_else(|| format!("tensor {name} is {:?}, not F32, F16 or BF16", view.dtype()))
         };
         let (d, f) = (c.hidden_size, c.intermediate_size);
         let mut p = Parameters::default();
@@ -90,9 +102,11 @@ impl Parameters {
         copy("embeddings.LayerNorm.bias", &[d])?;
         for layer in 0..c.layers {
             let l = format!("encoder.layer.{layer}");
-            for (name, outputs, inputs) in
-                [("attention.output.dense", d, d), ("intermediate.dense", f, d), ("output.dense", d, f)]
-            {
+            for (name, outputs, inputs) in [
+                ("attention.output.dense", d, d),
+                ("intermediate.dense", f, d),
+                ("output.dense", d, f),
+            ] {
                 copy(&format!("{l}.{name}.weight"), &[outputs, inputs])?;
                 copy(&format!("{l}.{name}.bias"), &[outputs])?;
             }
@@ -119,7 +133,13 @@ impl Parameters {
         let (d, f) = (c.hidden_size, c.intermediate_size);
         let mut p = Parameters::default();
         let mut draw = |p: &mut Parameters, name: String, shape: &[usize]| {
-            p.insert(name, shape, (0..shape.iter().product()).map(|_| 0.02 * normal()).collect());
+            p.insert(
+                name,
+                shape,
+                (0..shape.iter().product())
+                    .map(|_| 0.02 * normal())
+                    .collect(),
+            );
         };
         draw(&mut p, WORDS.into(), &[c.vocab_size, d]);
         draw(&mut p, POSITIONS.into(), &[c.max_positions, d]);
@@ -145,7 +165,13 @@ impl Parameters {
     }
 
     /// Adds the heads' weights (normal, σ 0.02; biases 0).
-    pub fn add_heads(&mut self, types: usize, relations: Option<RelationHead>, mut normal: impl FnMut() -> f32, width: usize) {
+    pub fn add_heads(
+        &mut self,
+        types: usize,
+        relations: Option<RelationHead>,
+        mut normal: impl FnMut() -> f32,
+        width: usize,
+    ) {
         let mut layer = |p: &mut Parameters, name: &str, inputs: usize, outputs: usize| {
             let w = (0..inputs * outputs).map(|_| 0.02 * normal()).collect();
             p.insert(format!("{name}.weight"), &[outputs, inputs], w);
@@ -155,7 +181,12 @@ impl Parameters {
         if let Some(h) = relations {
             layer(self, "heads.relations.head", 2 * h.hidden, h.hidden);
             layer(self, "heads.relations.tail", 2 * h.hidden, h.hidden);
-            layer(self, "heads.relations.bilinear", h.hidden * h.block, h.labels);
+            layer(
+                self,
+                "heads.relations.bilinear",
+                h.hidden * h.block,
+                h.labels,
+            );
         }
     }
 }
@@ -166,11 +197,24 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 
 /// Little-endian floats of 32 or 16 bits as f32.
 fn to_f32(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
-    let halves = || bytes.as_chunks::<2>().0.iter().map(|b| u16::from_le_bytes(*b));
+    let halves = || {
+        bytes
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|b| u16::from_le_bytes(*b))
+    };
     Some(match dtype {
-        Dtype::F32 => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
+        Dtype::F32 => bytes
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|b| f32::from_le_bytes(*b))
+            .collect(),
         Dtype::F16 => halves().map(half_to_f32).collect(),
-        Dtype::BF16 => halves().map(|h| f32::from_bits(u32::from(h) << 16)).collect(),
+        Dtype::BF16 => halves()
+            .map(|h| f32::from_bits(u32::from(h) << 16))
+            .collect(),
         _ => return None,
     })
 }

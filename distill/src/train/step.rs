@@ -136,7 +136,12 @@ impl Step {
         let net = Self::graph(&spec);
         let session = Session::new(&net.graph.to_onnx("training step"), threads)?;
         let parameters = net.parameters().iter().map(|(n, _)| n.clone()).collect();
-        Ok(Step { spec, session, parameters, masks: net.masks().len() })
+        Ok(Step {
+            spec,
+            session,
+            parameters,
+            masks: net.masks().len(),
+        })
     }
 
     fn graph(spec: &StepSpec) -> Net<'static> {
@@ -145,12 +150,16 @@ impl Step {
         let length = Dim::new(1, "L");
         let tokens = Dim::new(batch, "L");
         let ids = ids_input(&mut net, "ids", batch);
-        let bias = net.graph.input("attention_bias", DType::F32, shape![batch, 1, 1, length]);
+        let bias = net
+            .graph
+            .input("attention_bias", DType::F32, shape![batch, 1, 1, length]);
         let encoded = encoder(&mut net, &spec.encoder, ids, batch, Some(bias));
         let hidden = encoded.hidden[spec.encoder.layers];
 
         let logits = entity_logits(&mut net, hidden, d, spec.types);
-        let tags = net.graph.input("tags", DType::F32, shape![tokens, spec.types, 3]);
+        let tags = net
+            .graph
+            .input("tags", DType::F32, shape![tokens, spec.types, 3]);
         let mut total = cross_entropy(&mut net, logits, tags, 1.0);
         net.graph.output("loss of entities", total);
 
@@ -215,10 +224,25 @@ impl Step {
     ///
     /// # Errors
     /// The runtime fails.
-    pub fn run(&mut self, parameters: &Parameters, batch: &Batch, masks: &[f32]) -> Result<Gradients<'_>> {
+    pub fn run(
+        &mut self,
+        parameters: &Parameters,
+        batch: &Batch,
+        masks: &[f32],
+    ) -> Result<Gradients<'_>> {
         let s = &self.spec;
-        let (b, d, labels) = (s.batch, s.encoder.hidden_size, s.relations.map_or(1, |r| r.labels));
-        let Batch { length: l, mentions: m, entities: n, pairs: p, .. } = *batch;
+        let (b, d, labels) = (
+            s.batch,
+            s.encoder.hidden_size,
+            s.relations.map_or(1, |r| r.labels),
+        );
+        let Batch {
+            length: l,
+            mentions: m,
+            entities: n,
+            pairs: p,
+            ..
+        } = *batch;
         let rows = l * b;
         let shapes = BTreeMap::from([
             ("ids", vec![l, b]),
@@ -233,16 +257,28 @@ impl Step {
         let mask_names: Vec<String> = (0..self.masks).map(|i| format!("dropout{i}")).collect();
         let mut feeds = vec![
             ("ids", Feed::I64(&shapes["ids"], &batch.ids)),
-            ("attention_bias", Feed::F32(&shapes["attention_bias"], &batch.attention_bias)),
+            (
+                "attention_bias",
+                Feed::F32(&shapes["attention_bias"], &batch.attention_bias),
+            ),
             ("tags", Feed::F32(&shapes["tags"], &batch.tags)),
         ];
         if s.relations.is_some() {
             feeds.extend([
-                ("mention_tokens", Feed::F32(&shapes["mention_tokens"], &batch.mention_tokens)),
-                ("entity_mentions", Feed::F32(&shapes["entity_mentions"], &batch.entity_mentions)),
+                (
+                    "mention_tokens",
+                    Feed::F32(&shapes["mention_tokens"], &batch.mention_tokens),
+                ),
+                (
+                    "entity_mentions",
+                    Feed::F32(&shapes["entity_mentions"], &batch.entity_mentions),
+                ),
                 ("pair_head", Feed::I64(&shapes["pair"], &batch.pair_head)),
                 ("pair_tail", Feed::I64(&shapes["pair"], &batch.pair_tail)),
-                ("label_bias", Feed::F32(&shapes["labels"], &batch.label_bias)),
+                (
+                    "label_bias",
+                    Feed::F32(&shapes["labels"], &batch.label_bias),
+                ),
                 ("gold", Feed::F32(&shapes["labels"], &batch.gold)),
                 ("teacher", Feed::F32(&shapes["labels"], &batch.teacher)),
             ]);
@@ -257,8 +293,15 @@ impl Step {
         }
         let with_relations = s.relations.is_some();
         let outputs = self.session.run(&feeds)?;
-        let scalar = |name: &str| outputs.get(name).map(|(_, v)| v.first().copied().unwrap_or(f32::NAN));
-        let mut losses = Losses { entities: scalar("loss of entities")?, ..Losses::default() };
+        let scalar = |name: &str| {
+            outputs
+                .get(name)
+                .map(|(_, v)| v.first().copied().unwrap_or(f32::NAN))
+        };
+        let mut losses = Losses {
+            entities: scalar("loss of entities")?,
+            ..Losses::default()
+        };
         if with_relations {
             losses.gold = scalar("loss of gold")?;
             losses.teacher = scalar("loss of teacher")?;
