@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod corpus;
+pub mod dataset;
 pub mod error;
 pub mod export;
 pub mod graph;
