@@ -41,7 +41,7 @@ pub struct Item {
     pub tag_weight: Vec<f32>,
     /// Token positions (into `ids`) of each mention that has a concept and lies in this window.
     pub mentions: Vec<Vec<usize>>,
-    /// Mentions (into `mentions`) of each entity, in order of first appearance in the document.
+    /// Mentions (into `mentions`) of each entity, in order of first appearance in the window.
     pub entities: Vec<Vec<usize>>,
     /// Type of each entity.
     pub entity_type: Vec<usize>,
@@ -359,24 +359,20 @@ impl<'a> DocumentView<'a> {
             entity_type: Vec::new(),
             pairs: Vec::new(),
         };
+        // As in libbie, entities are ordered by their first mention in this window, not in the document.
+        let seen = |m: &&usize| positions.get(**m).is_some_and(|p| !p.is_empty());
+        let mut present: Vec<&Entity> = self.entities.iter().filter(|e| e.mentions.iter().any(|m| seen(&m))).collect();
+        present.sort_by_key(|e| e.mentions.iter().copied().find(|m| seen(&m)));
         let mut number = HashMap::new();
-        let mut present = Vec::new();
-        for entity in &self.entities {
-            let mut here = Vec::new();
-            for m in &entity.mentions {
-                let Some(positions) = positions.get(*m).filter(|p| !p.is_empty()) else {
-                    continue;
-                };
-                here.push(*number.entry(*m).or_insert_with(|| {
-                    item.mentions.push(positions.clone().collect());
+        for entity in &present {
+            let numbered = entity.mentions.iter().filter(seen).map(|m| {
+                *number.entry(*m).or_insert_with(|| {
+                    item.mentions.push(positions.get(*m).cloned().unwrap_or_default().collect());
                     item.mentions.len() - 1
-                }));
-            }
-            if !here.is_empty() {
-                item.entities.push(here);
-                item.entity_type.push(entity.label);
-                present.push(entity);
-            }
+                })
+            });
+            item.entities.push(numbered.collect());
+            item.entity_type.push(entity.label);
         }
         item.pairs = self.pairs(&present, tokens);
         summary.gold_pairs += item.pairs.iter().filter(|p| p.gold.is_some()).count();

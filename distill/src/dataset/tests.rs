@@ -231,8 +231,15 @@ fn a_document_of_several_windows_keeps_its_parts() {
     assert_eq!(
         dataset.items[1].entity_type,
         [0, 0, 1],
-        "lithium and valproate, mania"
+        "valproate, lithium, mania"
     );
+    let first = &dataset.items[1].entities[0];
+    assert_eq!(
+        dataset.items[1].mentions[first[0]],
+        [1, 2, 3],
+        "valproate comes first here, though lithium does in the document"
+    );
+
     assert_eq!(
         dataset
             .items
