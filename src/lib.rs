@@ -9,9 +9,13 @@ pub mod bundle;
 pub mod decode;
 pub mod encode;
 pub mod error;
+pub mod ffi;
 pub mod options;
 pub mod result;
 pub mod text;
+
+/// The package's version and that of the ONNX Runtime it needs.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (onnxruntime 1.28.0)");
 
 pub use error::{Error, Result, Status};
 pub use options::Options;
