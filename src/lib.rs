@@ -16,6 +16,9 @@ pub mod result;
 pub mod runtime;
 pub mod text;
 
+/// The package's version and that of the ONNX Runtime it needs.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (onnxruntime 1.28.0)");
+
 pub use engine::{Engine, GivenMention, ScoredPair};
 pub use error::{Error, Result, Status};
 pub use options::Options;

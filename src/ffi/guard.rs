@@ -1,18 +1,22 @@
 //! Panics end here: caught, silent, and turned into [`Error::Panic`].
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, Once, PoisonError};
 
 use crate::{Error, Result};
 
 thread_local! {
     /// How many guards this thread is inside of.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
-    /// Where this thread's last guarded panic began: "spans.rs:42".
-    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
+
+/// Where the last guarded panic began: "spans.rs:42". Process-wide, as it may have begun on a helper thread of the engine.
+static PLACE: Mutex<Option<String>> = Mutex::new(None);
+
+/// The name that the engine gives its helper threads; what panics there goes on in the caller, under its guard.
+const HELPER: &str = "bie";
 
 /// Runs `body`; a panic in it becomes [`Error::Panic`] and prints nothing.
 pub(super) fn guard<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -23,12 +27,10 @@ pub(super) fn guard<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or(Err(Error::Panic))
 }
 
-/// Where the last guarded panic of this thread began, once. Our own file and line, never a panic's text: that text
-/// might hold a piece of the document.
+/// Where the last guarded panic began, once. Our own file and line, never a panic's text: that text might hold a piece
+/// of the document.
 pub(super) fn take_place() -> Option<String> {
-    PLACE
-        .try_with(|place| place.try_borrow_mut().ok()?.take())
-        .ok()?
+    PLACE.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// Marks what a panic has left in an unknown state, so that later calls are refused.
@@ -75,7 +77,8 @@ fn silence() {
     ONCE.call_once(|| {
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            if DEPTH.try_with(Cell::get).unwrap_or(0) > 0 {
+            let inside = DEPTH.try_with(Cell::get).unwrap_or(0) > 0;
+            if inside || std::thread::current().name() == Some(HELPER) {
                 remember(info);
             } else {
                 previous(info);
@@ -94,7 +97,7 @@ fn remember(info: &PanicHookInfo<'_>) {
             .unwrap_or_default();
         format!("{file}:{}", location.line())
     });
-    let _ = PLACE.try_with(|slot| slot.try_borrow_mut().map(|mut slot| *slot = place));
+    *PLACE.lock().unwrap_or_else(PoisonError::into_inner) = place;
 }
 
 #[cfg(test)]
@@ -120,7 +123,6 @@ mod tests {
             place.starts_with("guard.rs:") && !place.contains("patient"),
             "{place}"
         );
-        assert_eq!(take_place(), None);
         assert_eq!(DEPTH.with(Cell::get), 0);
     }
 
@@ -159,6 +161,8 @@ mod tests {
     #[ignore = "run by only_panics_under_a_guard_are_silent"]
     fn child() {
         assert!(guard::<()>(|| panic!("a panic of ours")).is_err());
+        let helper = std::thread::Builder::new().name(HELPER.into());
+        assert!(helper.spawn(|| panic!("a helper's panic of ours")).unwrap().join().is_err());
         assert!(
             std::thread::spawn(|| panic!("a panic of the host"))
                 .join()

@@ -3,6 +3,7 @@
 //! Both are asked before the runtime is touched for good: a failure later, inside its lazy loading, would take the host down at exit.
 
 use std::ffi::{CStr, CString, OsStr, c_void};
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +31,7 @@ pub fn module_dir() -> Option<PathBuf> {
 /// The error says what is wrong with the file. A second look at the same path costs nothing: the loader counts references.
 pub fn runtime_version(path: &Path) -> Result<String, String> {
     let c_path = CString::new(path.as_os_str().as_bytes()).map_err(|_| "the path holds a NUL byte".to_string())?;
+    check_complete(path)?;
     // SAFETY: `c_path` is a NUL-terminated string. Opening runs the file's initialisers, as any use of it must.
     let handle = unsafe { libc::dlopen(c_path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
     if handle.is_null() {
@@ -67,6 +69,37 @@ pub fn runtime_version(path: &Path) -> Result<String, String> {
     }
 }
 
+/// Refuses a file that is no shared library for this machine, or one that was cut off: the loader maps what the file
+/// promises, and the first touch of what is missing kills the process.
+fn check_complete(path: &Path) -> Result<(), String> {
+    const HEADER: usize = 64; // of ELF for 64 bits; offsets of fields below are from the System V ABI
+    const SEGMENT: usize = 56;
+    const LOADED: u64 = 1;
+    let unread = |error: std::io::Error| format!("it cannot be read ({error})");
+    let mut file = std::fs::File::open(path).map_err(unread)?;
+    let about = file.metadata().map_err(unread)?;
+    if !about.is_file() {
+        return Err("it is not a file".into());
+    }
+    let mut header = [0; HEADER];
+    let class = [0x7F, b'E', b'L', b'F', 2, 1]; // 64 bits, little endian
+    if file.read_exact(&mut header).is_err() || !header.starts_with(&class) {
+        return Err("it is not a shared library for this system".into());
+    }
+    let number = |bytes: &[u8], at: usize, len: usize| -> u64 {
+        let field = bytes.get(at..at + len).unwrap_or_default();
+        field.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
+    };
+    let cut = || "it is cut off; copy it again".to_string();
+    let (table, count) = (number(&header, 32, 8), number(&header, 56, 2));
+    let mut segments = vec![0; SEGMENT * count as usize];
+    file.seek(SeekFrom::Start(table)).map_err(unread)?;
+    file.read_exact(&mut segments).map_err(|_| cut())?;
+    let loaded = segments.chunks_exact(SEGMENT).filter(|segment| number(segment, 0, 4) == LOADED);
+    let end = loaded.map(|segment| number(segment, 8, 8).saturating_add(number(segment, 32, 8))).max();
+    if end.unwrap_or(0) > about.len() { Err(cut()) } else { Ok(()) }
+}
+
 fn minor(version: &str) -> Option<u32> {
     version.split('.').nth(1)?.parse().ok()
 }
@@ -83,10 +116,31 @@ mod tests {
     #[test]
     fn what_is_not_onnx_runtime_is_told_apart() {
         let missing = runtime_version(Path::new("/nonexistent/lib.so")).unwrap_err();
-        assert!(missing.contains("cannot be opened"), "{missing}");
-        let other = runtime_version(Path::new("libc.so.6")).unwrap_err();
+        assert!(missing.contains("cannot be read"), "{missing}");
+        let libc = loaded("libc.so.6");
+        let other = runtime_version(&libc).unwrap_err();
         assert!(other.contains("not ONNX Runtime"), "{other}");
         let nul = runtime_version(Path::new("a\0b")).unwrap_err();
         assert!(nul.contains("NUL"), "{nul}");
+    }
+
+    /// Where the loader found a library of this process.
+    fn loaded(name: &str) -> PathBuf {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        maps.lines().filter_map(|line| line.split_whitespace().last()).find(|path| path.ends_with(name)).unwrap().into()
+    }
+
+    #[test]
+    fn a_cut_library_is_refused_before_the_loader_maps_it() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let whole = std::fs::read(loaded("libc.so.6")).unwrap();
+        for (length, word) in [(0, "not a shared library"), (63, "not a shared library"), (100, "cut off"), (4096, "cut off"), (whole.len() / 2, "cut off")] {
+            let path = dir.path().join("cut.so");
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let refused = runtime_version(&path).unwrap_err();
+            assert!(refused.contains(word), "{length}: {refused}");
+        }
+        let folder = runtime_version(dir.path()).unwrap_err();
+        assert!(folder.contains("not a file"), "{folder}");
     }
 }

@@ -1,8 +1,10 @@
 //! What this library is: versions and features.
 
 use std::ffi::c_char;
+use std::ptr;
+use std::sync::LazyLock;
 
-use super::args::slice;
+use super::args::{Text, slice};
 use super::guard::guard;
 
 /// Version of the package that this header belongs to: major part of "major.minor.patch".
@@ -17,8 +19,6 @@ pub const BIE_ABI_MAJOR: u32 = 0;
 /// the library's may be newer.
 pub const BIE_ABI_MINOR: u32 = 1;
 
-// What bie_version returns.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (onnxruntime 1.28.0)\0");
 // What bie_has_feature knows.
 const FEATURES: [&str; 2] = ["entities", "relations"];
 
@@ -39,7 +39,8 @@ pub extern "C" fn bie_abi_version() -> u32 {
 /// Errors: none. Threads: any. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn bie_version() -> *const c_char {
-    VERSION.as_ptr().cast()
+    static VERSION: LazyLock<Text> = LazyLock::new(|| Text::new(crate::VERSION));
+    unsafe { VERSION.lend(ptr::null_mut()) }
 }
 
 /// Whether the loaded library has a feature: 1 or 0. A name that it does not know is 0.
