@@ -27,9 +27,11 @@ pub fn sentences(text: &str) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// The tokenizer drops U+0085 and joins the ornamental quotation marks to their word, so a bound there would cut a word in two.
+/// Whether the tokenizer, too, parts words after this character: white space and punctuation. The annex also allows a sentence to end in
+/// marks that the tokenizer drops or joins to a word (U+0085, ornamental quotes, enclosing marks), and a bound there could cut a word in two.
 fn may_end_word(last: char) -> bool {
-    !matches!(last, '\u{85}' | '\u{275B}'..='\u{2760}')
+    const PUNCTUATION: &str = "。．！？｡…‼⁇⁈⁉؟۔।॥”’»」』）";
+    (last.is_whitespace() && last != '\u{85}') || last.is_ascii_punctuation() || PUNCTUATION.contains(last)
 }
 
 #[cfg(test)]
