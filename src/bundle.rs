@@ -1,8 +1,16 @@
 //! The model bundle: what `distill` writes and libbie loads. Layout and graphs: ARCHITECTURE.md.
+//!
+//! Every file is read once into memory and its hash checked before anything parses it: ONNX Runtime takes corrupted weights without a word.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
 
 /// Version of the bundle layout that this build reads and writes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -61,4 +69,406 @@ pub struct RelationType {
     pub threshold: f32,
     /// Logits of a pair are divided by this before the softmax (per relation type: the pair's arg-max relation decides).
     pub temperature: f32,
+}
+
+/// Name of the manifest in the bundle's folder.
+pub const MANIFEST: &str = "manifest.json";
+/// Name of the file with the manifest's hash.
+pub const MANIFEST_HASH: &str = "manifest.json.sha256";
+/// Name of the tokenizer's file.
+pub const TOKENIZER: &str = "tokenizer.json";
+/// Name of the encoder graph's file.
+pub const ENCODER: &str = "encoder.onnx";
+/// Name of the relation graph's file.
+pub const RELATIONS: &str = "relations.onnx";
+
+/// The longest window that a manifest may ask for.
+const MOST_TOKENS: usize = 8192;
+
+/// A bundle in memory, every hash checked.
+#[derive(Debug)]
+pub struct Bundle {
+    /// What the bundle says of itself.
+    pub manifest: Manifest,
+    /// SHA-256 (lower-case hex) of `manifest.json`: it stands for the whole bundle.
+    pub hash: String,
+    /// `tokenizer.json`.
+    pub tokenizer: Vec<u8>,
+    /// `encoder.onnx`.
+    pub encoder: Vec<u8>,
+    /// `relations.onnx`, if the schema has relations.
+    pub relations: Option<Vec<u8>>,
+}
+
+impl Bundle {
+    /// Reads and checks the bundle in the folder `dir`.
+    pub fn open(dir: &Path) -> Result<Bundle> {
+        let manifest_bytes = read(dir, MANIFEST)?;
+        let hash = hex_digest(&manifest_bytes);
+        check_manifest_hash(&read(dir, MANIFEST_HASH)?, &hash)?;
+        let manifest = parse(&manifest_bytes)?;
+        manifest.validate()?;
+        for (name, needed) in [(TOKENIZER, true), (ENCODER, true), (RELATIONS, !manifest.relations.is_empty())] {
+            if needed && !manifest.files.contains_key(name) {
+                return Err(malformed(MANIFEST, format!("`files` does not list {name}")));
+            }
+        }
+        let mut files = BTreeMap::new();
+        for (name, wanted) in &manifest.files {
+            let bytes = read(dir, name)?;
+            if hex_digest(&bytes) != *wanted {
+                return Err(Error::Checksum { file: name.clone() });
+            }
+            if [TOKENIZER, ENCODER, RELATIONS].contains(&name.as_str()) {
+                files.insert(name.clone(), bytes);
+            }
+        }
+        let encoder = files.remove(ENCODER).unwrap_or_default();
+        let relations = files.remove(RELATIONS).filter(|_| !manifest.relations.is_empty());
+        refuse_external_data(ENCODER, &encoder)?;
+        refuse_external_data(RELATIONS, relations.as_deref().unwrap_or_default())?;
+        Ok(Bundle { hash, tokenizer: files.remove(TOKENIZER).unwrap_or_default(), encoder, relations, manifest })
+    }
+
+    /// Writes a bundle of `files` (name and content) to the folder `dir` and returns its hash. `manifest.files` is filled in here.
+    ///
+    /// The folder appears complete or not at all: everything is written and synced beside it, then renamed. A folder that is there is replaced.
+    pub fn write(dir: &Path, manifest: &Manifest, files: &BTreeMap<String, Vec<u8>>) -> Result<String> {
+        let mut manifest = manifest.clone();
+        manifest.files = files.iter().map(|(name, bytes)| (name.clone(), hex_digest(bytes))).collect();
+        manifest.validate()?;
+        let mut json = serde_json::to_vec_pretty(&manifest).map_err(|why| malformed(MANIFEST, why.to_string()))?;
+        json.push(b'\n');
+        let hash = hex_digest(&json);
+
+        let staging = beside(dir, "tmp");
+        let io = |action, path: &Path| { let path = path.display().to_string(); move |source| Error::Io { action, path, source } };
+        if staging.exists() {
+            fs::remove_dir_all(&staging).map_err(io("remove", &staging))?;
+        }
+        fs::create_dir_all(&staging).map_err(io("create", &staging))?;
+        let hash_line = format!("{hash}  {MANIFEST}\n");
+        let own = [(MANIFEST, json.as_slice()), (MANIFEST_HASH, hash_line.as_bytes())];
+        for (name, bytes) in files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).chain(own) {
+            let path = staging.join(name);
+            write_synced(&path, bytes).map_err(io("write", &path))?;
+        }
+        sync(&staging).map_err(io("write", &staging))?;
+
+        let replaced = beside(dir, "old");
+        if dir.exists() {
+            fs::rename(dir, &replaced).map_err(io("rename", dir))?;
+        }
+        if let Err(source) = fs::rename(&staging, dir) {
+            if replaced.exists() && !dir.exists() {
+                let _ = fs::rename(&replaced, dir); // put back what was there; the first failure is the one to report
+            }
+            return Err(io("write", dir)(source));
+        }
+        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            sync(parent).map_err(io("write", parent))?;
+        }
+        if replaced.exists() {
+            fs::remove_dir_all(&replaced).map_err(io("remove", &replaced))?;
+        }
+        Ok(hash)
+    }
+}
+
+impl Manifest {
+    /// Checks everything that can be checked without the files.
+    pub fn validate(&self) -> Result<()> {
+        let fault = |why: String| Err(malformed(MANIFEST, why));
+        if self.schema_version != SCHEMA_VERSION {
+            return Err(Error::BundleVersion { found: self.schema_version, supported: SCHEMA_VERSION });
+        }
+        if !is_name(&self.model_id) {
+            return fault("`model_id` must be 1 to 128 printable characters".into());
+        }
+        if !["fp32", "int8"].contains(&self.precision.as_str()) {
+            return fault("`precision` must be fp32 or int8".into());
+        }
+        if !(3..=MOST_TOKENS).contains(&self.max_tokens) {
+            return fault(format!("`max_tokens` must be from 3 to {MOST_TOKENS}"));
+        }
+        if self.hidden_size == 0 || self.attention_heads == 0 {
+            return fault("`hidden_size` and `attention_heads` must be at least 1".into());
+        }
+        if self.entities.is_empty() {
+            return fault("`entities` lists no type".into());
+        }
+        let kinds = [
+            ("entities", self.entities.iter().map(|kind| (&kind.name, kind.threshold, kind.temperature)).collect::<Vec<_>>()),
+            ("relations", self.relations.iter().map(|kind| (&kind.name, kind.threshold, kind.temperature)).collect()),
+        ];
+        for (list, kinds) in &kinds {
+            let mut seen = BTreeSet::new();
+            for (name, threshold, temperature) in kinds {
+                if !is_name(name) || !seen.insert(name) {
+                    return fault(format!("`{list}` holds an empty, unprintable or repeated name"));
+                }
+                if !(0.0..=1.0).contains(threshold) {
+                    return fault(format!("`threshold` of {name} must be from 0 to 1"));
+                }
+                if !(temperature.is_finite() && *temperature > 0.0) {
+                    return fault(format!("`temperature` of {name} must be above 0"));
+                }
+            }
+        }
+        for relation in &self.relations {
+            for (side, types) in [("head", &relation.head), ("tail", &relation.tail)] {
+                let known = types.iter().all(|name| self.entities.iter().any(|entity| entity.name == *name));
+                if types.is_empty() || !known {
+                    return fault(format!("`{side}` of relation {} must list types of `entities`", relation.name));
+                }
+            }
+            let (head, tail): (BTreeSet<_>, BTreeSet<_>) = (relation.head.iter().collect(), relation.tail.iter().collect());
+            if relation.symmetric && head != tail {
+                return fault(format!("relation {} is symmetric, so `head` and `tail` must list the same types", relation.name));
+            }
+        }
+        for (name, hash) in &self.files {
+            if !is_plain_file_name(name) {
+                return fault("`files` holds a name that is not a plain file name".into());
+            }
+            if hash.len() != 64 || !hash.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')) {
+                return fault(format!("`files` gives no SHA-256 in lower-case hex for {name}"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read(dir: &Path, name: &str) -> Result<Vec<u8>> {
+    let path = dir.join(name);
+    fs::read(&path).map_err(|source| Error::Io { action: "read", path: path.display().to_string(), source })
+}
+
+/// The version comes first: a bundle of another version may have other fields.
+fn parse(manifest: &[u8]) -> Result<Manifest> {
+    #[derive(Deserialize)]
+    struct Version {
+        schema_version: u32,
+    }
+    let fault = |why: serde_json::Error| malformed(MANIFEST, why.to_string());
+    let version: Version = serde_json::from_slice(manifest).map_err(fault)?;
+    if version.schema_version != SCHEMA_VERSION {
+        return Err(Error::BundleVersion { found: version.schema_version, supported: SCHEMA_VERSION });
+    }
+    serde_json::from_slice(manifest).map_err(fault)
+}
+
+fn check_manifest_hash(line: &[u8], hash: &str) -> Result<()> {
+    let wanted = std::str::from_utf8(line).ok().and_then(|line| line.strip_suffix(&format!("  {MANIFEST}\n")));
+    let Some(wanted) = wanted.filter(|wanted| wanted.len() == hash.len()) else {
+        return Err(malformed(MANIFEST_HASH, format!("must be one line `<SHA-256>  {MANIFEST}`")));
+    };
+    if wanted != hash {
+        return Err(Error::Checksum { file: MANIFEST.into() });
+    }
+    Ok(())
+}
+
+/// A graph must hold its weights itself: external data would be read from a path of the graph's choice.
+///
+/// In the protobuf encoding such a tensor has an entry whose first field (tag 0x0A) is the 8 characters `location`.
+fn refuse_external_data(file: &str, graph: &[u8]) -> Result<()> {
+    const ENTRY: &[u8] = b"\x0a\x08location";
+    if graph.windows(ENTRY.len()).any(|window| window == ENTRY) {
+        return Err(malformed(file, "refers to external data, which is not allowed".into()));
+    }
+    Ok(())
+}
+
+fn malformed(file: &str, why: String) -> Error {
+    Error::BundleFormat { file: file.into(), why }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= 128 && !name.chars().any(char::is_control)
+}
+
+fn is_plain_file_name(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    let plain = matches!((parts.next(), parts.next()), (Some(std::path::Component::Normal(part)), None) if part == name);
+    plain && is_name(name) && !name.contains(['/', '\\', ':']) && ![MANIFEST, MANIFEST_HASH].contains(&name)
+}
+
+/// SHA-256 in lower-case hex.
+fn hex_digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A sibling of `dir` that no bundle is named like.
+fn beside(dir: &Path, role: &str) -> PathBuf {
+    let mut name = dir.file_name().unwrap_or(std::ffi::OsStr::new("bundle")).to_os_string();
+    name.push(format!(".{role}-{}", std::process::id()));
+    dir.with_file_name(name)
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = fs::File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Makes the entries of a folder durable.
+fn sync(dir: &Path) -> std::io::Result<()> {
+    fs::File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let entity = |name: &str| EntityType { name: name.into(), threshold: 0.5, temperature: 1.0 };
+        let relation = |name: &str, head: &str, tail: &str, symmetric| RelationType {
+            name: name.into(),
+            head: vec![head.into()],
+            tail: vec![tail.into()],
+            symmetric,
+            threshold: 0.5,
+            temperature: 1.0,
+        };
+        Manifest {
+            schema_version: SCHEMA_VERSION,
+            model_id: "test-0".into(),
+            precision: "fp32".into(),
+            max_tokens: 16,
+            hidden_size: 8,
+            attention_heads: 2,
+            entities: vec![entity("Chemical"), entity("Disease")],
+            relations: vec![relation("causes", "Chemical", "Disease", false), relation("interacts", "Chemical", "Chemical", true)],
+            files: BTreeMap::new(),
+            provenance: serde_json::json!({"seed": 1}),
+        }
+    }
+
+    fn files() -> BTreeMap<String, Vec<u8>> {
+        [TOKENIZER, ENCODER, RELATIONS, "README.md"].iter().map(|name| (name.to_string(), format!("content of {name}").into_bytes())).collect()
+    }
+
+    fn written() -> (tempfile::TempDir, PathBuf, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("model.bundle");
+        let hash = Bundle::write(&dir, &manifest(), &files()).unwrap();
+        (folder, dir, hash)
+    }
+
+    /// Rewrites the manifest and its hash, as someone who forges a bundle would.
+    fn forge(dir: &Path, change: impl FnOnce(&mut serde_json::Value)) {
+        let mut value: serde_json::Value = serde_json::from_slice(&fs::read(dir.join(MANIFEST)).unwrap()).unwrap();
+        change(&mut value);
+        let bytes = serde_json::to_vec(&value).unwrap();
+        fs::write(dir.join(MANIFEST_HASH), format!("{}  {MANIFEST}\n", hex_digest(&bytes))).unwrap();
+        fs::write(dir.join(MANIFEST), bytes).unwrap();
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let (folder, dir, hash) = written();
+        let bundle = Bundle::open(&dir).unwrap();
+        assert_eq!(bundle.hash, hash);
+        assert_eq!(bundle.encoder, files()[ENCODER]);
+        assert_eq!(bundle.relations.as_ref(), files().get(RELATIONS));
+        assert_eq!(bundle.tokenizer, files()[TOKENIZER]);
+        assert_eq!(Manifest { files: BTreeMap::new(), ..bundle.manifest }, manifest());
+        assert_eq!(Bundle::write(&dir, &manifest(), &files()).unwrap(), hash, "writing again replaces the folder");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+        let line = fs::read_to_string(dir.join(MANIFEST_HASH)).unwrap();
+        assert_eq!(line, format!("{hash}  manifest.json\n"));
+    }
+
+    #[test]
+    fn every_missing_truncated_or_altered_file_is_named() {
+        let names: Vec<String> = files().into_keys().chain([MANIFEST.into(), MANIFEST_HASH.into()]).collect();
+        for name in names {
+            let (_folder, dir, _) = written();
+            let path = dir.join(&name);
+            let bytes = fs::read(&path).unwrap();
+            fs::remove_file(&path).unwrap();
+            let error = Bundle::open(&dir).unwrap_err();
+            assert!(matches!(error, Error::Io { .. }) && error.to_string().contains(&name), "{error}");
+            for length in [0, bytes.len() / 2, bytes.len() - 1] {
+                fs::write(&path, &bytes[..length]).unwrap();
+                let error = Bundle::open(&dir).unwrap_err();
+                assert!(matches!(error, Error::Checksum { .. } | Error::BundleFormat { .. }) && error.to_string().contains(&name), "{error}");
+            }
+            for at in 0..bytes.len() {
+                let mut altered = bytes.clone();
+                altered[at] ^= 1;
+                fs::write(&path, &altered).unwrap();
+                match Bundle::open(&dir) {
+                    Err(Error::Checksum { .. } | Error::BundleFormat { .. }) => {}
+                    other => panic!("{name} byte {at}: {:?}", other.map(|bundle| bundle.hash)),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_forged_manifest_is_refused() {
+        type Change = fn(&mut serde_json::Value);
+        let changes: &[Change] = &[
+            |m| m["extra"] = 1.into(),
+            |m| m["model_id"] = "".into(),
+            |m| m["model_id"] = "a\nb".into(),
+            |m| m["precision"] = "int4".into(),
+            |m| m["max_tokens"] = 2.into(),
+            |m| m["max_tokens"] = 1_000_000.into(),
+            |m| m["hidden_size"] = 0.into(),
+            |m| m["attention_heads"] = 0.into(),
+            |m| m["entities"] = serde_json::json!([]),
+            |m| m["entities"][1]["name"] = "Chemical".into(),
+            |m| m["entities"][0]["threshold"] = 1.5.into(),
+            |m| m["entities"][0]["temperature"] = 0.into(),
+            |m| m["entities"][0]["temperature"] = 1e40.into(),
+            |m| m["relations"][0]["head"] = serde_json::json!(["Gene"]),
+            |m| m["relations"][0]["tail"] = serde_json::json!([]),
+            |m| m["relations"][0]["symmetric"] = true.into(),
+            |m| m["relations"][1]["name"] = "causes".into(),
+            |m| m["files"]["../evil"] = m["files"][ENCODER].clone(),
+            |m| m["files"]["/etc/hostname"] = m["files"][ENCODER].clone(),
+            |m| m["files"][".."] = m["files"][ENCODER].clone(),
+            |m| m["files"]["a/b"] = m["files"][ENCODER].clone(),
+            |m| m["files"][MANIFEST] = m["files"][ENCODER].clone(),
+            |m| m["files"][ENCODER] = "00".into(),
+            |m| drop(m["files"].as_object_mut().unwrap().remove(ENCODER)),
+            |m| drop(m["files"].as_object_mut().unwrap().remove(RELATIONS)),
+            |m| drop(m["files"].as_object_mut().unwrap().remove(TOKENIZER)),
+            |m| *m = serde_json::json!([]),
+        ];
+        for (i, change) in changes.iter().enumerate() {
+            let (_folder, dir, _) = written();
+            forge(&dir, change);
+            let error = Bundle::open(&dir).unwrap_err();
+            assert!(matches!(&error, Error::BundleFormat { file, .. } if file == MANIFEST), "change {i}: {error}");
+        }
+    }
+
+    #[test]
+    fn another_version_is_told_before_its_fields_are_read() {
+        let (_folder, dir, _) = written();
+        forge(&dir, |m| *m = serde_json::json!({"schema_version": 2, "anything": "else"}));
+        assert!(matches!(Bundle::open(&dir), Err(Error::BundleVersion { found: 2, supported: 1 })));
+    }
+
+    #[test]
+    fn external_data_is_refused() {
+        let (_folder, dir, _) = written();
+        let mut files = files();
+        files.insert(ENCODER.into(), b"\x6a\x14\x0a\x08location\x12\x08data.bin".to_vec());
+        Bundle::write(&dir, &manifest(), &files).unwrap();
+        assert!(matches!(Bundle::open(&dir), Err(Error::BundleFormat { file, .. }) if file == ENCODER));
+    }
+
+    #[test]
+    fn a_bad_manifest_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("b");
+        let bad = Manifest { max_tokens: 0, ..manifest() };
+        assert!(Bundle::write(&dir, &bad, &files()).is_err());
+        assert!(!dir.exists());
+    }
 }

@@ -66,13 +66,17 @@ pub enum Error {
         known: String,
     },
     /// The text is not UTF-8.
-    #[error("text is not valid UTF-8 at byte {at}; convert it to UTF-8 (surrogates are not allowed) and try again")]
+    #[error(
+        "text is not valid UTF-8 at byte {at}; convert it to UTF-8 (surrogates are not allowed) and try again"
+    )]
     InvalidUtf8 {
         /// First offending byte.
         at: usize,
     },
     /// The text is too long.
-    #[error("text has {len} bytes, more than the limit of {limit}; split the document or raise the option `max_text_bytes`")]
+    #[error(
+        "text has {len} bytes, more than the limit of {limit}; split the document or raise the option `max_text_bytes`"
+    )]
     TextTooLong {
         /// Bytes given.
         len: usize,
@@ -90,7 +94,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A bundle file is malformed.
-    #[error("bundle file {file}: {why}; the bundle is damaged or not a bie bundle, restore it from its source")]
+    #[error(
+        "bundle file {file}: {why}; the bundle is damaged or not a bie bundle, restore it from its source"
+    )]
     BundleFormat {
         /// File name inside the bundle.
         file: String,
@@ -98,7 +104,9 @@ pub enum Error {
         why: String,
     },
     /// The bundle belongs to another version.
-    #[error("bundle has schema version {found}, this library reads version {supported}; use a matching bundle or library")]
+    #[error(
+        "bundle has schema version {found}, this library reads version {supported}; use a matching bundle or library"
+    )]
     BundleVersion {
         /// Version found.
         found: u32,
@@ -106,13 +114,17 @@ pub enum Error {
         supported: u32,
     },
     /// A bundle file was altered or truncated.
-    #[error("bundle file {file} is truncated or altered (SHA-256 differs from the manifest); restore the bundle from its source")]
+    #[error(
+        "bundle file {file} is truncated or altered (SHA-256 differs from the manifest); restore the bundle from its source"
+    )]
     Checksum {
         /// File name inside the bundle.
         file: String,
     },
     /// A graph has other inputs or outputs than the manifest implies.
-    #[error("bundle file {file}: {why}; the graph does not fit the manifest, restore the bundle from its source")]
+    #[error(
+        "bundle file {file}: {why}; the graph does not fit the manifest, restore the bundle from its source"
+    )]
     ModelShape {
         /// File name inside the bundle.
         file: String,
@@ -132,7 +144,9 @@ pub enum Error {
     #[error("ONNX Runtime ran out of memory; free memory or lower the option `sessions`")]
     OutOfMemory,
     /// A panic was caught.
-    #[error("internal defect: a panic was caught at the boundary; please report it (no document text is contained in this message)")]
+    #[error(
+        "internal defect: a panic was caught at the boundary; please report it (no document text is contained in this message)"
+    )]
     Panic,
     /// The engine was left unusable by an earlier panic.
     #[error("this engine is unusable after an internal defect; free it and open a new one")]

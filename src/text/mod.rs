@@ -1,5 +1,9 @@
 //! From bytes to windows: sentences, windows, and the units that hosts count in.
 
+pub mod offsets;
+pub mod sentence;
+pub mod window;
+
 /// The unit in which offsets are reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum OffsetUnit {
