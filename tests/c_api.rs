@@ -221,7 +221,7 @@ fn examples() {
     let text = dir.path().join("text.txt");
     std::fs::write(
         &text,
-        "Cisplatin caused acute renal failure (ARF) in two patients.\n",
+        "Aspirin may cause nausea in patients with heart failure (HF).\n",
     )
     .unwrap();
     for source in ["examples/extract.c", "examples/extract.cpp"] {
@@ -295,6 +295,7 @@ fn soname_and_flags() {
 #[test]
 fn damaged_bundles() {
     const IO: i32 = 100;
+    const BUNDLE_FORMAT: i32 = 101;
     const CHECKSUM: i32 = 103;
     let dir = installed();
     let program = compile(dir.path(), "open", &["tests/c/open.c"]);
@@ -314,25 +315,20 @@ fn damaged_bundles() {
     for file in &files {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
         let original = std::fs::read(file).unwrap();
-        let damages: [(&str, Option<Vec<u8>>, i32); 4] = [
+        // The line that holds the hash is all there is to that file: less of it is no such line.
+        let shorter = if name.ends_with(".sha256") {
+            BUNDLE_FORMAT
+        } else {
+            CHECKSUM
+        };
+        let middle = original.len() / 2;
+        let mut altered = original.clone();
+        altered[middle] = if altered[middle] == b'0' { b'1' } else { b'0' };
+        let damages = [
             ("missing", None, IO),
-            ("empty", Some(Vec::new()), CHECKSUM),
-            (
-                "cut",
-                Some(original[..original.len() / 2].to_vec()),
-                CHECKSUM,
-            ),
-            (
-                "altered",
-                Some(
-                    original
-                        .iter()
-                        .enumerate()
-                        .map(|(i, b)| b ^ u8::from(i == original.len() / 2))
-                        .collect(),
-                ),
-                CHECKSUM,
-            ),
+            ("empty", Some(Vec::new()), shorter),
+            ("cut", Some(original[..middle].to_vec()), shorter),
+            ("altered", Some(altered), CHECKSUM),
         ];
         for (damage, bytes, status) in damages {
             let copy = TempDir::new().unwrap();
@@ -355,13 +351,13 @@ fn damaged_bundles() {
 fn wrong_runtimes() {
     let dir = installed();
     let program = compile(dir.path(), "runtime", &["tests/c/runtime.c"]);
-    let fake = |name: &str, flags: &[&str]| {
+    let fake = |name: &str, version: &str, has_base: u8| {
         let path = dir.path().join(name);
         let mut command = Command::new("cc");
+        command.args(["-shared", "-fPIC"]).args(WARNINGS);
         command
-            .args(["-shared", "-fPIC"])
-            .args(WARNINGS)
-            .args(flags);
+            .arg(format!("-DVERSION={version}"))
+            .arg(format!("-DHAS_BASE={has_base}"));
         silently(
             command
                 .arg(root().join("tests/c/fake_runtime.c"))
@@ -381,12 +377,12 @@ fn wrong_runtimes() {
         text,
         cut,
         library(), // a library without OrtGetApiBase
-        fake("no_base.so", &["-DVERSION=\"1.28.0\"", "-DNO_BASE"]),
-        fake("no_version.so", &["-DVERSION=NULL"]),
-        fake("old.so", &["-DVERSION=\"1.17.0\""]),
-        fake("telemetry.so", &["-DVERSION=\"1.29.0\""]),
-        fake("no_number.so", &["-DVERSION=\"x\""]),
-        fake("no_api.so", &["-DVERSION=\"1.28.0\""]),
+        fake("no_base.so", "\"1.28.0\"", 0),
+        fake("no_version.so", "NULL", 1),
+        fake("old.so", "\"1.17.0\"", 1),
+        fake("telemetry.so", "\"1.29.0\"", 1),
+        fake("no_number.so", "\"x\"", 1),
+        fake("no_api.so", "\"1.28.0\"", 1),
     ];
     silently(Command::new(program).arg(bundle()).args(wrong));
 }

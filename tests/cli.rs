@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-const TEXT: &str = "β-Blockers and 😀 cisplatin caused acute renal failure (ARF) in two patients.\n\nThe ARF resolved.\n";
+const TEXT: &str = "β-blockers and 😀 aspirin caused heart failure (HF) and nausea.\n\nThe HF went after ibuprofen.\n";
 
 fn bundle() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/tiny.bundle")

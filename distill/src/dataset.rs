@@ -361,13 +361,18 @@ impl<'a> DocumentView<'a> {
         };
         // As in libbie, entities are ordered by their first mention in this window, not in the document.
         let seen = |m: &&usize| positions.get(**m).is_some_and(|p| !p.is_empty());
-        let mut present: Vec<&Entity> = self.entities.iter().filter(|e| e.mentions.iter().any(|m| seen(&m))).collect();
+        let mut present: Vec<&Entity> = self
+            .entities
+            .iter()
+            .filter(|e| e.mentions.iter().any(|m| seen(&m)))
+            .collect();
         present.sort_by_key(|e| e.mentions.iter().copied().find(|m| seen(&m)));
         let mut number = HashMap::new();
         for entity in &present {
             let numbered = entity.mentions.iter().filter(seen).map(|m| {
                 *number.entry(*m).or_insert_with(|| {
-                    item.mentions.push(positions.get(*m).cloned().unwrap_or_default().collect());
+                    item.mentions
+                        .push(positions.get(*m).cloned().unwrap_or_default().collect());
                     item.mentions.len() - 1
                 })
             });

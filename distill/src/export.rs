@@ -1,11 +1,19 @@
 //! Prints the extract graphs of a trained student and puts the bundle together.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use bie::bundle::{Bundle, EntityType, Manifest, RelationType, SCHEMA_VERSION};
+use serde_json::Value;
+
+use crate::error::Result;
 use crate::graph::{DType, Dim, Graph};
 use crate::shape;
 use crate::student::encoder::{Config, encoder};
 use crate::student::heads::{RelationHead, RelationInputs, entity_logits, relation_logits};
 use crate::student::parameters::Parameters;
 use crate::student::{Net, Weights};
+use crate::train::Run;
 
 /// Number format of the extract graphs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,4 +92,48 @@ pub fn relations_graph(head: RelationHead, parameters: &Parameters) -> Graph {
     net.graph.output("relation_logits", logits);
     net.graph.output("pair_attention", pair_attention);
     net.graph
+}
+
+/// Writes the bundle of a finished run into `dir` (replacing it as a whole); returns the bundle hash.
+///
+/// # Errors
+/// A file cannot be written.
+pub fn write_bundle(run: &Run, precision: Precision, dir: &Path, card: &str, provenance: Value) -> Result<String> {
+    let schema = &run.recipe.schema;
+    let entities = schema.entities.iter().map(|e| EntityType {
+        name: e.name.clone(),
+        threshold: e.threshold,
+        temperature: 1.0,
+    });
+    let relations = schema.relations.iter().map(|r| RelationType {
+        name: r.name.clone(),
+        head: r.head.clone(),
+        tail: r.tail.clone(),
+        symmetric: r.symmetric,
+        threshold: r.threshold,
+        temperature: 1.0,
+    });
+    let manifest = Manifest {
+        schema_version: SCHEMA_VERSION,
+        model_id: run.recipe.name.clone(),
+        precision: precision.as_str().to_owned(),
+        max_tokens: run.recipe.student.max_tokens,
+        hidden_size: run.config.hidden_size,
+        attention_heads: run.config.heads,
+        entities: entities.collect(),
+        relations: relations.collect(),
+        files: BTreeMap::new(),
+        provenance,
+    };
+    let encoder = encoder_graph(&run.config, schema.entities.len(), &run.parameters, precision);
+    let mut files = BTreeMap::from([
+        ("README.md".to_owned(), card.as_bytes().to_vec()),
+        ("tokenizer.json".to_owned(), run.tokenizer.to_json()?),
+        ("encoder.onnx".to_owned(), encoder.to_onnx("encoder")),
+    ]);
+    if let Some(head) = run.relations {
+        let graph = relations_graph(head, &run.parameters);
+        files.insert("relations.onnx".to_owned(), graph.to_onnx("relations"));
+    }
+    Ok(Bundle::write(dir, &manifest, &files)?)
 }

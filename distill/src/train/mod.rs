@@ -1,4 +1,9 @@
-//! Training: the step as a graph, batches, the loop around them.
+//! Training: batches, the step as a graph, and the loop around them.
 
 pub mod batch;
+pub mod bench;
+mod dropout;
+pub mod run;
 pub mod step;
+
+pub use run::{Run, train};
