@@ -108,6 +108,11 @@ fn lifetime() {
     test_program("lifetime");
 }
 
+#[test]
+fn fork() {
+    test_program("fork");
+}
+
 /// The header alone, in every language it promises, from two files of one program, and for 32 bits.
 #[test]
 fn header_compiles_alone() {
