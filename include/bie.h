@@ -476,8 +476,8 @@ const bie_range *bie_result_coverage(const bie_result *result,
                                      uint32_t *windows,
                                      size_t *unread_count);
 
-/// The whole result as canonical JSON: the same text gives the same bytes. Built at the first call, which may take
-/// about as long as copying the text.
+/// The whole result as canonical JSON, one line without a line feed: equal results give equal bytes. Built at the first
+/// call and kept.
 ///
 /// - `len`: gets the length in bytes, without the NUL at the end; may be NULL.
 ///

@@ -51,7 +51,9 @@ pub struct Encoder {
 
 impl std::fmt::Debug for Encoder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Encoder").field("vocabulary", &self.vocabulary_size()).finish_non_exhaustive()
+        f.debug_struct("Encoder")
+            .field("vocabulary", &self.vocabulary_size())
+            .finish_non_exhaustive()
     }
 }
 
@@ -60,12 +62,22 @@ impl Encoder {
     ///
     /// Anything else in it (padding, truncation, post-processor, decoder) is left out before it is built.
     pub fn from_bytes(json: &[u8]) -> Result<Self> {
-        let mut value: Value = serde_json::from_slice(json).map_err(|why| Error::Tokenizer(format!("tokenizer.json is not JSON: {why}")))?;
-        for (part, wanted) in [("normalizer", "BertNormalizer"), ("pre_tokenizer", "BertPreTokenizer"), ("model", "WordPiece")] {
-            let found = value.get(part).and_then(|part| part.get("type")).and_then(Value::as_str);
+        let mut value: Value = serde_json::from_slice(json)
+            .map_err(|why| Error::Tokenizer(format!("tokenizer.json is not JSON: {why}")))?;
+        for (part, wanted) in [
+            ("normalizer", "BertNormalizer"),
+            ("pre_tokenizer", "BertPreTokenizer"),
+            ("model", "WordPiece"),
+        ] {
+            let found = value
+                .get(part)
+                .and_then(|part| part.get("type"))
+                .and_then(Value::as_str);
             if found != Some(wanted) {
                 let found = found.unwrap_or("nothing");
-                return Err(Error::Tokenizer(format!("tokenizer.json: {part} must be {wanted}, found {found}; only BERT tokenizers are supported")));
+                return Err(Error::Tokenizer(format!(
+                    "tokenizer.json: {part} must be {wanted}, found {found}; only BERT tokenizers are supported"
+                )));
             }
         }
         for part in ["padding", "truncation", "post_processor", "decoder"] {
@@ -73,14 +85,22 @@ impl Encoder {
                 *slot = Value::Null;
             }
         }
-        Self::new(serde_json::from_value(value).map_err(|why| Error::Tokenizer(format!("tokenizer.json: {why}")))?)
+        Self::new(
+            serde_json::from_value(value)
+                .map_err(|why| Error::Tokenizer(format!("tokenizer.json: {why}")))?,
+        )
     }
 
     /// Builds the tokenizer from a `vocab.txt`: one token a line, its id is the line's number from 0.
     pub fn from_vocab(vocab_txt: &str, lowercase: bool) -> Result<Self> {
-        let mut vocab = WordPiece::read_bytes(vocab_txt.as_bytes()).map_err(|why| Error::Tokenizer(format!("vocab.txt: {why}")))?;
+        let mut vocab = WordPiece::read_bytes(vocab_txt.as_bytes())
+            .map_err(|why| Error::Tokenizer(format!("vocab.txt: {why}")))?;
         vocab.remove("");
-        let special: Vec<AddedToken> = SPECIAL.iter().filter(|token| vocab.contains_key(**token)).map(|token| AddedToken::from(*token, true)).collect();
+        let special: Vec<AddedToken> = SPECIAL
+            .iter()
+            .filter(|token| vocab.contains_key(**token))
+            .map(|token| AddedToken::from(*token, true))
+            .collect();
         let model = WordPiece::builder()
             .vocab(vocab)
             .unk_token("[UNK]".into())
@@ -93,16 +113,28 @@ impl Encoder {
             .with_normalizer(Some(BertNormalizer::new(true, true, None, lowercase)))
             .map_err(|why| Error::Tokenizer(why.to_string()))?
             .with_pre_tokenizer(Some(BertPreTokenizer));
-        tokenizer.add_special_tokens(special).map_err(|why| Error::Tokenizer(why.to_string()))?;
+        tokenizer
+            .add_special_tokens(special)
+            .map_err(|why| Error::Tokenizer(why.to_string()))?;
         Self::new(tokenizer)
     }
 
     fn new(mut tokenizer: Tokenizer) -> Result<Self> {
         tokenizer.set_encode_special_tokens(true);
-        let special = |token: &str| tokenizer.token_to_id(token).ok_or_else(|| Error::Tokenizer(format!("the vocabulary lacks {token}; a BERT vocabulary is needed")));
+        let special = |token: &str| {
+            tokenizer.token_to_id(token).ok_or_else(|| {
+                Error::Tokenizer(format!(
+                    "the vocabulary lacks {token}; a BERT vocabulary is needed"
+                ))
+            })
+        };
         let (cls, sep) = (special("[CLS]")?, special("[SEP]")?);
         special("[UNK]")?; // without it a word outside the vocabulary is an error instead of a token
-        Ok(Encoder { tokenizer, cls, sep })
+        Ok(Encoder {
+            tokenizer,
+            cls,
+            sep,
+        })
     }
 
     /// The tokenizer in the `tokenizer.json` format; [`Encoder::from_bytes`] reads it back.
@@ -137,7 +169,11 @@ impl Encoder {
                 self.encode_piece(text, start, end, |token| {
                     if run.admits(token.id) {
                         tokens.push(token);
-                    } else if let Some(last) = encoded.unread.last_mut().filter(|_| run.length > LONGEST_RUN + 1) {
+                    } else if let Some(last) = encoded
+                        .unread
+                        .last_mut()
+                        .filter(|_| run.length > LONGEST_RUN + 1)
+                    {
                         last.1 = token.end;
                     } else {
                         encoded.unread.push((token.start, token.end));
@@ -152,12 +188,25 @@ impl Encoder {
         Ok(encoded)
     }
 
-    fn encode_piece(&self, text: &str, start: usize, end: usize, mut take: impl FnMut(Token)) -> Result<()> {
+    fn encode_piece(
+        &self,
+        text: &str,
+        start: usize,
+        end: usize,
+        mut take: impl FnMut(Token),
+    ) -> Result<()> {
         let piece = text.get(start..end).unwrap_or_default();
         // The tokenizer's own message may quote the text, so it is not passed on.
-        let encoding = self.tokenizer.encode(piece, false).map_err(|_| Error::Tokenizer(format!("failed on bytes {start} to {end} of the text")))?;
+        let encoding = self.tokenizer.encode(piece, false).map_err(|_| {
+            Error::Tokenizer(format!("failed on bytes {start} to {end} of the text"))
+        })?;
         let mut previous = None;
-        for ((&id, &(first, last)), &word) in encoding.get_ids().iter().zip(encoding.get_offsets()).zip(encoding.get_word_ids()) {
+        for ((&id, &(first, last)), &word) in encoding
+            .get_ids()
+            .iter()
+            .zip(encoding.get_offsets())
+            .zip(encoding.get_word_ids())
+        {
             take(Token {
                 id,
                 start: start + piece.floor_char_boundary(first),
@@ -177,7 +226,11 @@ fn piece(rest: &str) -> usize {
     }
     let fits = rest.floor_char_boundary(PIECE_BYTES);
     let head = rest.get(..fits).unwrap_or(rest);
-    match head.char_indices().rev().find(|(_, c)| c.is_whitespace() && *c != '\u{85}') {
+    match head
+        .char_indices()
+        .rev()
+        .find(|(_, c)| c.is_whitespace() && *c != '\u{85}')
+    {
         Some((at, c)) => at + c.len_utf8(),
         None => head.len(),
     }
@@ -193,7 +246,10 @@ struct Run {
 impl Run {
     fn admits(&mut self, id: u32) -> bool {
         if self.id != Some(id) {
-            *self = Run { id: Some(id), length: 0 };
+            *self = Run {
+                id: Some(id),
+                length: 0,
+            };
         }
         self.length += 1;
         self.length <= LONGEST_RUN
@@ -219,7 +275,10 @@ mod tests {
     fn words_pieces_and_spans() {
         let text = "Aspirins cause\n nausea. Café";
         let encoded = encoder().encode(text).unwrap();
-        let tokens: Vec<(u32, &str, bool)> = flat(&encoded).iter().map(|token| (token.id, &text[token.start..token.end], token.word)).collect();
+        let tokens: Vec<(u32, &str, bool)> = flat(&encoded)
+            .iter()
+            .map(|token| (token.id, &text[token.start..token.end], token.word))
+            .collect();
         assert_eq!(
             tokens,
             [
@@ -239,7 +298,10 @@ mod tests {
 
     #[test]
     fn special_tokens_of_the_document_are_text() {
-        let ids: Vec<u32> = flat(&encoder().encode("[SEP]").unwrap()).iter().map(|token| token.id).collect();
+        let ids: Vec<u32> = flat(&encoder().encode("[SEP]").unwrap())
+            .iter()
+            .map(|token| token.id)
+            .collect();
         assert_eq!(ids, [14, 16, 15]);
         assert_eq!((encoder().cls(), encoder().sep()), (2, 3));
     }
@@ -256,12 +318,26 @@ mod tests {
     #[test]
     fn other_tokenizers_and_vocabularies_are_refused() {
         let json = String::from_utf8(encoder().to_json().unwrap()).unwrap();
-        for (from, to) in [("BertPreTokenizer", "Whitespace"), ("[CLS]", "[cls]"), ("\"WordPiece\"", "\"BPE\""), ("{", "[")] {
+        for (from, to) in [
+            ("BertPreTokenizer", "Whitespace"),
+            ("[CLS]", "[cls]"),
+            ("\"WordPiece\"", "\"BPE\""),
+            ("{", "["),
+        ] {
             let altered = json.replace(from, to);
             assert_ne!(altered, json);
-            assert!(matches!(Encoder::from_bytes(altered.as_bytes()), Err(Error::Tokenizer(_))), "{to}");
+            assert!(
+                matches!(
+                    Encoder::from_bytes(altered.as_bytes()),
+                    Err(Error::Tokenizer(_))
+                ),
+                "{to}"
+            );
         }
-        assert!(matches!(Encoder::from_vocab("[CLS]\n[SEP]\na\n", true), Err(Error::Tokenizer(_))));
+        assert!(matches!(
+            Encoder::from_vocab("[CLS]\n[SEP]\na\n", true),
+            Err(Error::Tokenizer(_))
+        ));
     }
 
     #[test]
@@ -290,8 +366,17 @@ mod tests {
         let encoder = encoder();
         let whole = encoder.tokenizer.encode(text.as_str(), false).unwrap();
         let tokens = flat(&encoder.encode(&text).unwrap());
-        assert_eq!(tokens.iter().map(|token| (token.start, token.end)).collect::<Vec<_>>(), whole.get_offsets());
-        assert_eq!(tokens.iter().map(|token| token.id).collect::<Vec<_>>(), whole.get_ids());
+        assert_eq!(
+            tokens
+                .iter()
+                .map(|token| (token.start, token.end))
+                .collect::<Vec<_>>(),
+            whole.get_offsets()
+        );
+        assert_eq!(
+            tokens.iter().map(|token| token.id).collect::<Vec<_>>(),
+            whole.get_ids()
+        );
     }
 
     proptest! {
@@ -310,14 +395,22 @@ mod tests {
     /// Ids and spans as Python's `tokenizers` gives them, `[CLS]` and `[SEP]` included, offsets in code points.
     #[test]
     fn agrees_with_the_reference_of_the_base_model() {
-        let base = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/base/minilm-l6");
+        let base =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/base/minilm-l6");
         let read = |name: &str| std::fs::read_to_string(base.join(name)).ok();
-        let (Some(tokenizer), Some(vocab), Some(reference)) = (read("tokenizer.json"), read("vocab.txt"), read("reference.json")) else {
+        let (Some(tokenizer), Some(vocab), Some(reference)) = (
+            read("tokenizer.json"),
+            read("vocab.txt"),
+            read("reference.json"),
+        ) else {
             eprintln!("skipped: no ../shared/base/minilm-l6");
             return;
         };
         let reference: Value = serde_json::from_str(&reference).unwrap();
-        for encoder in [Encoder::from_bytes(tokenizer.as_bytes()).unwrap(), Encoder::from_vocab(&vocab, true).unwrap()] {
+        for encoder in [
+            Encoder::from_bytes(tokenizer.as_bytes()).unwrap(),
+            Encoder::from_vocab(&vocab, true).unwrap(),
+        ] {
             for (i, text) in reference["texts"].as_array().unwrap().iter().enumerate() {
                 let text = text.as_str().unwrap();
                 let tokens = flat(&encoder.encode(text).unwrap());
@@ -326,7 +419,10 @@ mod tests {
                 ids.push(encoder.sep());
                 assert_eq!(json!(ids), reference["ids"][i]);
                 let points = |byte: usize| text[..byte].chars().count();
-                let mut spans: Vec<[usize; 2]> = tokens.iter().map(|token| [points(token.start), points(token.end)]).collect();
+                let mut spans: Vec<[usize; 2]> = tokens
+                    .iter()
+                    .map(|token| [points(token.start), points(token.end)])
+                    .collect();
                 spans.insert(0, [0, 0]);
                 spans.push([0, 0]);
                 assert_eq!(json!(spans), reference["offsets"][i]);

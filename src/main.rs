@@ -45,16 +45,24 @@ fn extract(out: &mut dyn Write, command: Extract) -> Result<io::Result<()>> {
     // Whoever names a file on the command line wants it read, whatever its length.
     options.set_i64("max_text_bytes", i32::MAX.into())?;
     if let Some(score) = command.min_score {
-        options.set_f64("min_score", score).map_err(Failure::usage)?;
+        options
+            .set_f64("min_score", score)
+            .map_err(Failure::usage)?;
     }
     if let Some(threads) = command.threads {
-        options.set_i64("threads", threads).map_err(Failure::usage)?;
-        options.set_i64("sessions", threads).map_err(Failure::usage)?;
+        options
+            .set_i64("threads", threads)
+            .map_err(Failure::usage)?;
+        options
+            .set_i64("sessions", threads)
+            .map_err(Failure::usage)?;
     }
     let mut unit = bie::text::OffsetUnit::default();
     if let Some(name) = &command.offset_unit {
         unit = render::unit(name).ok_or_else(|| {
-            Failure::usage(format!("--offset-unit must be utf8, utf16 or utf32, not `{name}`"))
+            Failure::usage(format!(
+                "--offset-unit must be utf8, utf16 or utf32, not `{name}`"
+            ))
         })?;
     }
     if command.format == Format::Json {
@@ -63,9 +71,16 @@ fn extract(out: &mut dyn Write, command: Extract) -> Result<io::Result<()>> {
 
     // The text first: a wrong file name should not wait for a model to load.
     let name = command.file.display();
-    let bytes = read(&command.file).map_err(|error| Failure::data(format!("cannot read {name}: {error}")))?;
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|error| Failure::data(format!("{name}: {}", Error::InvalidUtf8 { at: error.valid_up_to() })))?;
+    let bytes = read(&command.file)
+        .map_err(|error| Failure::data(format!("cannot read {name}: {error}")))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        Failure::data(format!(
+            "{name}: {}",
+            Error::InvalidUtf8 {
+                at: error.valid_up_to()
+            }
+        ))
+    })?;
     let extraction = open(command.bundle, &options)?.extract(text, &options)?;
     Ok(match command.format {
         Format::Json => writeln!(out, "{}", extraction.to_json()),
@@ -101,6 +116,11 @@ fn open(bundle: Option<PathBuf>, options: &Options) -> Result<Engine> {
 /// or in the current directory.
 fn default_bundle() -> Option<PathBuf> {
     let program = std::env::current_exe().ok();
-    let beside = program.iter().flat_map(|program| program.ancestors().skip(1).take(3));
-    beside.chain([Path::new("")]).map(|folder| folder.join("models/default")).find(|folder| folder.is_dir())
+    let beside = program
+        .iter()
+        .flat_map(|program| program.ancestors().skip(1).take(3));
+    beside
+        .chain([Path::new("")])
+        .map(|folder| folder.join("models/default"))
+        .find(|folder| folder.is_dir())
 }

@@ -24,7 +24,11 @@ fn bundle() -> PathBuf {
 /// The shared library of this build: cargo puts it beside the test programs.
 fn library() -> PathBuf {
     let path = std::env::current_exe().unwrap().with_file_name("libbie.so");
-    assert!(path.is_file(), "{} is missing; cargo builds it with the test", path.display());
+    assert!(
+        path.is_file(),
+        "{} is missing; cargo builds it with the test",
+        path.display()
+    );
     path
 }
 
@@ -38,20 +42,32 @@ fn installed() -> TempDir {
 }
 
 fn run(command: &mut Command) -> Output {
-    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+    command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
 fn succeed(command: &mut Command) -> Output {
     let output = run(command);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{command:?}: {}\n{}{}", output.status, text(&output.stdout), text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?}: {}\n{}{}",
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    );
     output
 }
 
 fn silently(command: &mut Command) {
     let output = succeed(command);
     let printed = [output.stdout, output.stderr].concat();
-    assert!(printed.is_empty(), "{command:?} printed: {}", String::from_utf8_lossy(&printed));
+    assert!(
+        printed.is_empty(),
+        "{command:?} printed: {}",
+        String::from_utf8_lossy(&printed)
+    );
 }
 
 /// Compiles a program of C or C++ sources into `dir` and links it with the library there.
@@ -59,9 +75,20 @@ fn compile(dir: &Path, name: &str, sources: &[&str]) -> PathBuf {
     let program = dir.join(name);
     let cpp = sources.iter().any(|source| source.ends_with(".cpp"));
     let mut command = Command::new(if cpp { "c++" } else { "cc" });
-    command.arg(if cpp { "-std=c++17" } else { "-std=c11" }).args(WARNINGS).args(["-g", "-pthread"]);
-    command.arg("-I").arg(root().join("include")).args(sources.iter().map(|source| root().join(source)));
-    command.arg("-o").arg(&program).arg("-L").arg(dir).arg("-lbie");
+    command
+        .arg(if cpp { "-std=c++17" } else { "-std=c11" })
+        .args(WARNINGS)
+        .args(["-g", "-pthread"]);
+    command
+        .arg("-I")
+        .arg(root().join("include"))
+        .args(sources.iter().map(|source| root().join(source)));
+    command
+        .arg("-o")
+        .arg(&program)
+        .arg("-L")
+        .arg(dir)
+        .arg("-lbie");
     command.arg(format!("-Wl,-rpath,{}", dir.display()));
     silently(&mut command);
     program
@@ -76,7 +103,10 @@ fn test_program(name: &str) {
 /// A tool that a developer's machine may lack, but not that of the continuous integration.
 fn tool(name: &str) -> bool {
     let there = Command::new(name).arg("--version").output().is_ok();
-    assert!(there || std::env::var_os("CI").is_none(), "{name} is missing on this CI machine; install it");
+    assert!(
+        there || std::env::var_os("CI").is_none(),
+        "{name} is missing on this CI machine; install it"
+    );
     if !there {
         eprintln!("skipped: {name} is not installed");
     }
@@ -128,20 +158,49 @@ fn header_compiles_alone() {
     let object = |number: usize| dir.path().join(format!("{number}.o"));
     let compile = |compiler: &str, language: &str, flags: &[&str], object: &Path| {
         let mut command = Command::new(compiler);
-        command.args(["-x", language]).args(flags).args(WARNINGS).arg("-I").arg(root().join("include"));
-        command.arg("-c").arg(root().join("tests/c/layout.c")).arg("-o").arg(object);
+        command
+            .args(["-x", language])
+            .args(flags)
+            .args(WARNINGS)
+            .arg("-I")
+            .arg(root().join("include"));
+        command
+            .arg("-c")
+            .arg(root().join("tests/c/layout.c"))
+            .arg("-o")
+            .arg(object);
         command
     };
     for (number, (compiler, language, standard)) in languages.into_iter().enumerate() {
-        silently(&mut compile(compiler, language, &[standard], &object(number)));
+        silently(&mut compile(
+            compiler,
+            language,
+            &[standard],
+            &object(number),
+        ));
     }
     // All of these objects in one: nothing that the header defines may clash.
     let objects = (0..languages.len()).map(object);
-    silently(Command::new("ld").arg("-r").args(objects).arg("-o").arg(dir.path().join("all.o")));
+    silently(
+        Command::new("ld")
+            .arg("-r")
+            .args(objects)
+            .arg("-o")
+            .arg(dir.path().join("all.o")),
+    );
 
     let narrow = ["-m32", "-ffreestanding", "-std=c99"];
     let mut probe = Command::new("cc");
-    probe.args(["-m32", "-ffreestanding", "-x", "c", "-c", "/dev/null", "-o", "/dev/null"]);
+    probe.args([
+        "-m32",
+        "-ffreestanding",
+        "-x",
+        "c",
+        "-c",
+        "/dev/null",
+        "-o",
+        "/dev/null",
+    ]);
     if run(&mut probe).status.success() {
         silently(&mut compile("cc", "c", &narrow, &object(99)));
     } else {
@@ -152,7 +211,11 @@ fn header_compiles_alone() {
 #[test]
 fn cpp_wrapper() {
     let dir = installed();
-    let program = compile(dir.path(), "wrapper", &["tests/cpp/wrapper.cpp", "tests/cpp/other.cpp"]);
+    let program = compile(
+        dir.path(),
+        "wrapper",
+        &["tests/cpp/wrapper.cpp", "tests/cpp/other.cpp"],
+    );
     silently(Command::new(program).arg(bundle()));
 }
 
@@ -161,17 +224,26 @@ fn cpp_wrapper() {
 fn examples() {
     let dir = installed();
     let text = dir.path().join("text.txt");
-    std::fs::write(&text, "Cisplatin caused acute renal failure (ARF) in two patients.\n").unwrap();
+    std::fs::write(
+        &text,
+        "Aspirin may cause nausea in patients with heart failure (HF).\n",
+    )
+    .unwrap();
     for source in ["examples/extract.c", "examples/extract.cpp"] {
         let program = compile(dir.path(), "extract", &[source]);
         let output = succeed(Command::new(&program).arg(bundle()).arg(&text));
         assert!(output.stderr.is_empty());
 
         std::fs::write(dir.path().join("bad.txt"), b"\xFF").unwrap();
-        let output = run(Command::new(&program).arg(bundle()).arg(dir.path().join("bad.txt")));
+        let output = run(Command::new(&program)
+            .arg(bundle())
+            .arg(dir.path().join("bad.txt")));
         let message = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{message}");
-        assert!(message.contains("byte 0") && message.lines().count() == 1, "{message}");
+        assert!(
+            message.contains("byte 0") && message.lines().count() == 1,
+            "{message}"
+        );
         assert_eq!(run(&mut Command::new(&program)).status.code(), Some(2));
     }
 }
@@ -179,9 +251,16 @@ fn examples() {
 /// The library exports what the header declares and nothing else: no Rust, no ONNX Runtime, no tokenizer.
 #[test]
 fn exported_symbols() {
-    let output = succeed(Command::new("nm").args(["-D", "--defined-only", "--format=posix"]).arg(library()));
+    let output = succeed(
+        Command::new("nm")
+            .args(["-D", "--defined-only", "--format=posix"])
+            .arg(library()),
+    );
     let names = String::from_utf8(output.stdout).unwrap();
-    let mut names: Vec<&str> = names.lines().filter_map(|line| line.split(' ').next()).collect();
+    let mut names: Vec<&str> = names
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
     names.sort_unstable();
     let listed = std::fs::read_to_string(root().join("include/bie.symbols")).unwrap();
     assert_eq!(names, listed.lines().collect::<Vec<_>>());
@@ -189,14 +268,31 @@ fn exported_symbols() {
 
 #[test]
 fn soname_and_flags() {
-    let output = succeed(Command::new("readelf").args(["-d", "--wide"]).arg(library()));
+    let output = succeed(
+        Command::new("readelf")
+            .args(["-d", "--wide"])
+            .arg(library()),
+    );
     let dynamic = String::from_utf8(output.stdout).unwrap();
     assert!(dynamic.contains("soname: [libbie.so.0]"), "{dynamic}");
     assert!(dynamic.contains("NODELETE"), "{dynamic}");
-    let needed: Vec<&str> = dynamic.lines().filter(|line| line.contains("NEEDED")).collect();
+    let needed: Vec<&str> = dynamic
+        .lines()
+        .filter(|line| line.contains("NEEDED"))
+        .collect();
     for line in &needed {
-        let known = ["libc.so", "libm.so", "libgcc_s.so", "ld-linux", "libdl.so", "libpthread.so"];
-        assert!(known.iter().any(|name| line.contains(name)), "needs more than the system's base: {line}");
+        let known = [
+            "libc.so",
+            "libm.so",
+            "libgcc_s.so",
+            "ld-linux",
+            "libdl.so",
+            "libpthread.so",
+        ];
+        assert!(
+            known.iter().any(|name| line.contains(name)),
+            "needs more than the system's base: {line}"
+        );
     }
 }
 
@@ -204,24 +300,40 @@ fn soname_and_flags() {
 #[test]
 fn damaged_bundles() {
     const IO: i32 = 100;
+    const BUNDLE_FORMAT: i32 = 101;
     const CHECKSUM: i32 = 103;
     let dir = installed();
     let program = compile(dir.path(), "open", &["tests/c/open.c"]);
     let expect = |what: &str, bundle: &Path, status: i32| {
         let output = run(Command::new(&program).arg(bundle).arg(status.to_string()));
         let printed = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success() && printed.is_empty(), "{what}: {printed}");
+        assert!(
+            output.status.success() && printed.is_empty(),
+            "{what}: {printed}"
+        );
     };
-    let files: Vec<PathBuf> = std::fs::read_dir(bundle()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let files: Vec<PathBuf> = std::fs::read_dir(bundle())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     assert!(files.len() >= 4, "{files:?}");
     for file in &files {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
         let original = std::fs::read(file).unwrap();
-        let damages: [(&str, Option<Vec<u8>>, i32); 4] = [
+        // The line that holds the hash is all there is to that file: less of it is no such line.
+        let shorter = if name.ends_with(".sha256") {
+            BUNDLE_FORMAT
+        } else {
+            CHECKSUM
+        };
+        let middle = original.len() / 2;
+        let mut altered = original.clone();
+        altered[middle] = if altered[middle] == b'0' { b'1' } else { b'0' };
+        let damages = [
             ("missing", None, IO),
-            ("empty", Some(Vec::new()), CHECKSUM),
-            ("cut", Some(original[..original.len() / 2].to_vec()), CHECKSUM),
-            ("altered", Some(original.iter().enumerate().map(|(i, b)| b ^ u8::from(i == original.len() / 2)).collect()), CHECKSUM),
+            ("empty", Some(Vec::new()), shorter),
+            ("cut", Some(original[..middle].to_vec()), shorter),
+            ("altered", Some(altered), CHECKSUM),
         ];
         for (damage, bytes, status) in damages {
             let copy = TempDir::new().unwrap();
@@ -244,11 +356,19 @@ fn damaged_bundles() {
 fn wrong_runtimes() {
     let dir = installed();
     let program = compile(dir.path(), "runtime", &["tests/c/runtime.c"]);
-    let fake = |name: &str, flags: &[&str]| {
+    let fake = |name: &str, version: &str, has_base: u8| {
         let path = dir.path().join(name);
         let mut command = Command::new("cc");
-        command.args(["-shared", "-fPIC"]).args(WARNINGS).args(flags);
-        silently(command.arg(root().join("tests/c/fake_runtime.c")).arg("-o").arg(&path));
+        command.args(["-shared", "-fPIC"]).args(WARNINGS);
+        command
+            .arg(format!("-DVERSION={version}"))
+            .arg(format!("-DHAS_BASE={has_base}"));
+        silently(
+            command
+                .arg(root().join("tests/c/fake_runtime.c"))
+                .arg("-o")
+                .arg(&path),
+        );
         path
     };
     let text = dir.path().join("text.so");
@@ -262,12 +382,12 @@ fn wrong_runtimes() {
         text,
         cut,
         library(), // a library without OrtGetApiBase
-        fake("no_base.so", &["-DVERSION=\"1.28.0\"", "-DNO_BASE"]),
-        fake("no_version.so", &["-DVERSION=NULL"]),
-        fake("old.so", &["-DVERSION=\"1.17.0\""]),
-        fake("telemetry.so", &["-DVERSION=\"1.29.0\""]),
-        fake("no_number.so", &["-DVERSION=\"x\""]),
-        fake("no_api.so", &["-DVERSION=\"1.28.0\""]),
+        fake("no_base.so", "\"1.28.0\"", 0),
+        fake("no_version.so", "NULL", 1),
+        fake("old.so", "\"1.17.0\"", 1),
+        fake("telemetry.so", "\"1.29.0\"", 1),
+        fake("no_number.so", "\"x\"", 1),
+        fake("no_api.so", "\"1.28.0\"", 1),
     ];
     silently(Command::new(program).arg(bundle()).args(wrong));
 }
@@ -282,9 +402,17 @@ fn valgrind() {
     for name in ["lifetime", "misuse"] {
         let program = compile(dir.path(), name, &[&format!("tests/c/{name}.c")]);
         let mut command = Command::new("valgrind");
-        command.args(["--quiet", "--error-exitcode=9", "--leak-check=full", "--show-leak-kinds=definite"]);
+        command.args([
+            "--quiet",
+            "--error-exitcode=9",
+            "--leak-check=full",
+            "--show-leak-kinds=definite",
+        ]);
         command.args(["--errors-for-leak-kinds=definite", "--num-callers=40"]);
-        command.arg(format!("--suppressions={}", root().join("tests/c/valgrind.supp").display()));
+        command.arg(format!(
+            "--suppressions={}",
+            root().join("tests/c/valgrind.supp").display()
+        ));
         silently(command.arg(program).arg(bundle()));
     }
 }
@@ -299,14 +427,39 @@ fn strace() {
     let program = compile(dir.path(), "smoke", &["tests/c/smoke.c"]);
     let log = dir.path().join("calls");
     let mut command = Command::new("strace");
-    command.args(["-f", "-e", "trace=%network,%file,ftruncate,memfd_create", "-o"]).arg(&log);
+    command
+        .args([
+            "-f",
+            "-e",
+            "trace=%network,%file,ftruncate,memfd_create",
+            "-o",
+        ])
+        .arg(&log);
     silently(command.arg(program).arg(bundle()));
     let calls = std::fs::read_to_string(&log).unwrap();
-    assert!(calls.contains("manifest.json") && calls.contains("onnxruntime"), "strace saw no bundle being opened: {calls}");
+    assert!(
+        calls.contains("manifest.json") && calls.contains("onnxruntime"),
+        "strace saw no bundle being opened: {calls}"
+    );
     let network = ["socket(", "connect(", "bind(", "sendto(", "getaddrinfo"];
-    let written = ["O_CREAT", "O_WRONLY", "O_RDWR", "creat(", "mkdir", "rename", "unlink", "truncate", "link(", "linkat(", "memfd_create("];
+    let written = [
+        "O_CREAT",
+        "O_WRONLY",
+        "O_RDWR",
+        "creat(",
+        "mkdir",
+        "rename",
+        "unlink",
+        "truncate",
+        "link(",
+        "linkat(",
+        "memfd_create(",
+    ];
     for call in calls.lines().filter(|line| !line.contains("readlink")) {
-        let forbidden = network.iter().chain(&written).find(|word| call.contains(**word));
+        let forbidden = network
+            .iter()
+            .chain(&written)
+            .find(|word| call.contains(**word));
         assert!(forbidden.is_none(), "{call}");
     }
 }

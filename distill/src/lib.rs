@@ -1,1 +1,22 @@
+//! Makes the model bundle that libbie loads: one graph definition, its derivatives, training, export, evaluation.
+#![deny(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod checkpoint;
+pub mod corpus;
+pub mod dataset;
+pub mod error;
+pub mod eval;
+pub mod export;
+pub mod graph;
+pub mod metrics;
+pub mod optimizer;
+pub mod progress;
+pub mod recipe;
+pub mod schedule;
+pub mod session;
+pub mod student;
+pub mod teacher;
+pub mod train;
+
+pub use error::{Error, Result};

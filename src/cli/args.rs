@@ -79,7 +79,10 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command> {
         Some("--version" | "-V") => Ok(Command::Version),
         Some("extract") => extract(words),
         Some("info") => info(words),
-        _ => Err(Failure::usage(format!("unknown command `{}`; give `extract FILE` or `info`", first.display()))),
+        _ => Err(Failure::usage(format!(
+            "unknown command `{}`; give `extract FILE` or `info`",
+            first.display()
+        ))),
     }
 }
 
@@ -92,7 +95,10 @@ fn info(words: impl Iterator<Item = OsString>) -> Result<Command> {
             Word::Option(name) if name == "--bundle" => bundle = Some(words.value(&name)?.into()),
             Word::Option(name) => return Err(unknown(&name, "info")),
             Word::Plain(file) => {
-                return Err(Failure::usage(format!("`info` takes no file, but got `{}`; name a bundle with --bundle", file.display())));
+                return Err(Failure::usage(format!(
+                    "`info` takes no file, but got `{}`; name a bundle with --bundle",
+                    file.display()
+                )));
             }
         }
     }
@@ -107,7 +113,10 @@ fn extract(words: impl Iterator<Item = OsString>) -> Result<Command> {
         match word {
             Word::Plain(name) if file.is_none() => file = Some(name),
             Word::Plain(name) => {
-                return Err(Failure::usage(format!("`extract` reads one file, but got a second one, `{}`", name.display())));
+                return Err(Failure::usage(format!(
+                    "`extract` reads one file, but got a second one, `{}`",
+                    name.display()
+                )));
             }
             Word::Option(name) => match name.as_str() {
                 "--help" | "-h" => return Ok(Command::Help),
@@ -116,7 +125,11 @@ fn extract(words: impl Iterator<Item = OsString>) -> Result<Command> {
                     command.format = match words.text(&name)?.as_str() {
                         "text" => Format::Text,
                         "json" => Format::Json,
-                        other => return Err(Failure::usage(format!("--format must be text or json, not `{other}`"))),
+                        other => {
+                            return Err(Failure::usage(format!(
+                                "--format must be text or json, not `{other}`"
+                            )));
+                        }
                     }
                 }
                 "--offset-unit" => command.offset_unit = Some(words.text(&name)?),
@@ -126,8 +139,12 @@ fn extract(words: impl Iterator<Item = OsString>) -> Result<Command> {
             },
         }
     }
-    let file = file.ok_or_else(|| Failure::usage("`extract` needs a FILE, or - for standard input"))?;
-    Ok(Command::Extract(Extract { file: file.into(), ..command }))
+    let file =
+        file.ok_or_else(|| Failure::usage("`extract` needs a FILE, or - for standard input"))?;
+    Ok(Command::Extract(Extract {
+        file: file.into(),
+        ..command
+    }))
 }
 
 fn unknown(name: &str, command: &str) -> Failure {
@@ -149,7 +166,11 @@ struct Words<I> {
 
 impl<I: Iterator<Item = OsString>> Words<I> {
     fn new(words: I) -> Self {
-        Words { words, value: None, plain_only: false }
+        Words {
+            words,
+            value: None,
+            plain_only: false,
+        }
     }
 
     fn next(&mut self) -> Option<Word> {
@@ -176,18 +197,26 @@ impl<I: Iterator<Item = OsString>> Words<I> {
     }
 
     fn value(&mut self, name: &str) -> Result<OsString> {
-        let value = self.value.take().map(OsString::from).or_else(|| self.words.next());
+        let value = self
+            .value
+            .take()
+            .map(OsString::from)
+            .or_else(|| self.words.next());
         value.ok_or_else(|| Failure::usage(format!("{name} needs a value")))
     }
 
     fn text(&mut self, name: &str) -> Result<String> {
         let value = self.value(name)?;
-        value.into_string().map_err(|value| Failure::usage(format!("{name} is not valid text: `{}`", value.display())))
+        value.into_string().map_err(|value| {
+            Failure::usage(format!("{name} is not valid text: `{}`", value.display()))
+        })
     }
 
     fn number<T: std::str::FromStr>(&mut self, name: &str) -> Result<T> {
         let value = self.text(name)?;
-        value.parse().map_err(|_| Failure::usage(format!("{name} needs a number, not `{value}`")))
+        value
+            .parse()
+            .map_err(|_| Failure::usage(format!("{name} needs a number, not `{value}`")))
     }
 }
 
@@ -221,8 +250,14 @@ mod tests {
 
     #[test]
     fn files_may_look_like_options() {
-        for (line, name) in [("extract -", "-"), ("extract -- --odd", "--odd"), ("extract -- --", "--")] {
-            let Command::Extract(command) = parsed(line).unwrap() else { panic!() };
+        for (line, name) in [
+            ("extract -", "-"),
+            ("extract -- --odd", "--odd"),
+            ("extract -- --", "--"),
+        ] {
+            let Command::Extract(command) = parsed(line).unwrap() else {
+                panic!()
+            };
             assert_eq!(command.file, PathBuf::from(name));
         }
     }
@@ -246,13 +281,23 @@ mod tests {
         for (line, word) in lines {
             let failure = parsed(line).unwrap_err();
             assert_eq!(failure.exit, 2);
-            assert!(failure.message.contains(word) && failure.message.contains("bie --help"), "{line}: {}", failure.message);
+            assert!(
+                failure.message.contains(word) && failure.message.contains("bie --help"),
+                "{line}: {}",
+                failure.message
+            );
         }
     }
 
     #[test]
     fn help_and_version() {
-        for line in ["--help", "-h", "extract --help", "info --help", "extract file --help"] {
+        for line in [
+            "--help",
+            "-h",
+            "extract --help",
+            "info --help",
+            "extract file --help",
+        ] {
             assert_eq!(parsed(line).unwrap(), Command::Help);
         }
         assert_eq!(parsed("--version").unwrap(), Command::Version);

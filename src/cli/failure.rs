@@ -17,12 +17,18 @@ pub type Result<T> = std::result::Result<T, Failure>;
 impl Failure {
     /// The input or the bundle is bad.
     pub fn data(message: impl Into<String>) -> Failure {
-        Failure { exit: 1, message: message.into() }
+        Failure {
+            exit: 1,
+            message: message.into(),
+        }
     }
 
     /// The command is wrong.
     pub fn usage(message: impl ToString) -> Failure {
-        Failure { exit: 2, message: format!("{}; see `bie --help`", message.to_string()) }
+        Failure {
+            exit: 2,
+            message: format!("{}; see `bie --help`", message.to_string()),
+        }
     }
 }
 
@@ -33,7 +39,10 @@ impl From<Error> for Failure {
             Status::Cpu | Status::Runtime | Status::OutOfMemory => 3,
             _ => 1,
         };
-        Failure { exit, message: error.to_string() }
+        Failure {
+            exit,
+            message: error.to_string(),
+        }
     }
 }
 

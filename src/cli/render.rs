@@ -16,40 +16,96 @@ const COLOURS: [u8; 6] = [31, 32, 33, 34, 35, 36];
 
 /// The unit of this name.
 pub fn unit(name: &str) -> Option<OffsetUnit> {
-    [OffsetUnit::Utf8, OffsetUnit::Utf16, OffsetUnit::Utf32].into_iter().find(|unit| unit.as_str() == name)
+    [OffsetUnit::Utf8, OffsetUnit::Utf16, OffsetUnit::Utf32]
+        .into_iter()
+        .find(|unit| unit.as_str() == name)
 }
 
 /// Entities in their context, then relations, then what was not read.
 ///
 /// `extraction` has offsets in bytes of `text`; they are shown in `unit`.
-pub fn text(out: &mut dyn Write, text: &str, extraction: &Extraction, unit: OffsetUnit, colour: bool) -> io::Result<()> {
+pub fn text(
+    out: &mut dyn Write,
+    text: &str,
+    extraction: &Extraction,
+    unit: OffsetUnit,
+    colour: bool,
+) -> io::Result<()> {
     let unread = &extraction.coverage.unread;
-    let edges = extraction.entities.iter().flat_map(|entity| [entity.start, entity.end]);
+    let edges = extraction
+        .entities
+        .iter()
+        .flat_map(|entity| [entity.start, entity.end]);
     let edges = edges.chain(unread.iter().flat_map(|&(start, end)| [start, end]));
     let offsets = Offsets::new(text, unit, edges.map(|edge| edge as usize));
-    let range = |start: u32, end: u32| format!("{}-{}", offsets.get(start as usize), offsets.get(end as usize));
+    let range = |start: u32, end: u32| {
+        format!(
+            "{}-{}",
+            offsets.get(start as usize),
+            offsets.get(end as usize)
+        )
+    };
 
-    let names: Vec<&str> = extraction.entities.iter().map(|entity| name(&extraction.entity_types, entity.label)).collect();
-    let ranges: Vec<String> = extraction.entities.iter().map(|entity| range(entity.start, entity.end)).collect();
-    let name_width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let names: Vec<&str> = extraction
+        .entities
+        .iter()
+        .map(|entity| name(&extraction.entity_types, entity.label))
+        .collect();
+    let ranges: Vec<String> = extraction
+        .entities
+        .iter()
+        .map(|entity| range(entity.start, entity.end))
+        .collect();
+    let name_width = names
+        .iter()
+        .map(|name| name.chars().count())
+        .max()
+        .unwrap_or(0);
     let range_width = ranges.iter().map(String::len).max().unwrap_or(0);
 
-    writeln!(out, "{}", count(extraction.entities.len(), "entity", "entities"))?;
+    writeln!(
+        out,
+        "{}",
+        count(extraction.entities.len(), "entity", "entities")
+    )?;
     for ((entity, name), range) in extraction.entities.iter().zip(names).zip(ranges) {
         let (before, words, after) = context(text, entity);
         let words = mark(&words, entity.label, colour);
-        writeln!(out, "  {name:name_width$}  {:.2}  {range:>range_width$}  {before}{words}{after}", entity.score)?;
+        writeln!(
+            out,
+            "  {name:name_width$}  {:.2}  {range:>range_width$}  {before}{words}{after}",
+            entity.score
+        )?;
     }
 
-    writeln!(out, "\n{}", count(extraction.relations.len(), "relation", "relations"))?;
+    writeln!(
+        out,
+        "\n{}",
+        count(extraction.relations.len(), "relation", "relations")
+    )?;
     for relation in &extraction.relations {
-        let words = |index: u32| extraction.entities.get(index as usize).map(|entity| printable(&entity.text)).unwrap_or_default();
+        let words = |index: u32| {
+            extraction
+                .entities
+                .get(index as usize)
+                .map(|entity| printable(&entity.text))
+                .unwrap_or_default()
+        };
         let kind = name(&extraction.relation_types, relation.label);
-        writeln!(out, "  {} → {kind} → {}  {:.2}", words(relation.head), words(relation.tail), relation.score)?;
+        writeln!(
+            out,
+            "  {} → {kind} → {}  {:.2}",
+            words(relation.head),
+            words(relation.tail),
+            relation.score
+        )?;
     }
 
     if !unread.is_empty() {
-        let ranges: Vec<String> = unread.iter().map(|&(start, end)| range(start, end)).collect();
+        let ranges: Vec<String> = unread
+            .iter()
+            .map(|&(start, end)| range(start, end))
+            .collect();
         writeln!(out, "\nnot read: {}", ranges.join(", "))?;
     }
     Ok(())
@@ -64,15 +120,36 @@ pub fn info(out: &mut dyn Write, engine: &Engine) -> io::Result<()> {
     writeln!(out, "window       {} tokens", manifest.max_tokens)?;
     writeln!(out, "library      {}", bie::VERSION)?;
 
-    writeln!(out, "\n{}", count(manifest.entities.len(), "entity type", "entity types"))?;
+    writeln!(
+        out,
+        "\n{}",
+        count(manifest.entities.len(), "entity type", "entity types")
+    )?;
     for entity in &manifest.entities {
-        writeln!(out, "  {}  reported from {:.2}", printable(&entity.name), entity.threshold)?;
+        writeln!(
+            out,
+            "  {}  reported from {:.2}",
+            printable(&entity.name),
+            entity.threshold
+        )?;
     }
-    writeln!(out, "\n{}", count(manifest.relations.len(), "relation type", "relation types"))?;
+    writeln!(
+        out,
+        "\n{}",
+        count(manifest.relations.len(), "relation type", "relation types")
+    )?;
     for relation in &manifest.relations {
-        let (head, tail) = (printable(&relation.head.join("|")), printable(&relation.tail.join("|")));
+        let (head, tail) = (
+            printable(&relation.head.join("|")),
+            printable(&relation.tail.join("|")),
+        );
         let arrow = if relation.symmetric { "↔" } else { "→" };
-        writeln!(out, "  {head} {arrow} {} {arrow} {tail}  reported from {:.2}", printable(&relation.name), relation.threshold)?;
+        writeln!(
+            out,
+            "  {head} {arrow} {} {arrow} {tail}  reported from {:.2}",
+            printable(&relation.name),
+            relation.threshold
+        )?;
     }
     Ok(())
 }
@@ -101,26 +178,47 @@ fn mark(words: &str, label: u32, colour: bool) -> String {
 fn context(text: &str, entity: &Entity) -> (String, String, String) {
     let Range { start, end } = entity.start as usize..entity.end as usize;
     let (before, words, after) = (text.get(..start), text.get(start..end), text.get(end..));
-    let (before, words, after) = (before.unwrap_or_default(), words.unwrap_or_default(), after.unwrap_or_default());
-    let from = before.char_indices().rev().nth(CONTEXT - 1).map_or(0, |(at, _)| at);
-    let to = after.char_indices().nth(CONTEXT).map_or(after.len(), |(at, _)| at);
+    let (before, words, after) = (
+        before.unwrap_or_default(),
+        words.unwrap_or_default(),
+        after.unwrap_or_default(),
+    );
+    let from = before
+        .char_indices()
+        .rev()
+        .nth(CONTEXT - 1)
+        .map_or(0, |(at, _)| at);
+    let to = after
+        .char_indices()
+        .nth(CONTEXT)
+        .map_or(after.len(), |(at, _)| at);
     // Cut at a word's edge, and show that it is cut.
     let mut left = before.get(from..).unwrap_or_default();
     if from > 0 {
-        left = left.split_once(char::is_whitespace).map_or(left, |(_, rest)| rest);
+        left = left
+            .split_once(char::is_whitespace)
+            .map_or(left, |(_, rest)| rest);
     }
     let mut right = after.get(..to).unwrap_or_default();
     if to < after.len() {
-        right = right.rsplit_once(char::is_whitespace).map_or(right, |(rest, _)| rest);
+        right = right
+            .rsplit_once(char::is_whitespace)
+            .map_or(right, |(rest, _)| rest);
     }
     let left = format!("{}{}", if from > 0 { "… " } else { "" }, printable(left));
-    let right = format!("{}{}", printable(right), if to < after.len() { " …" } else { "" });
+    let right = format!(
+        "{}{}",
+        printable(right),
+        if to < after.len() { " …" } else { "" }
+    );
     (left, printable(words), right)
 }
 
 /// One line that no terminal takes for a command: a document may hold any character.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 #[cfg(test)]
@@ -132,15 +230,31 @@ mod tests {
     fn extraction(text: &str) -> Extraction {
         let entity = |words: &str, label| {
             let start = text.find(words).unwrap();
-            Entity { start: start as u32, end: (start + words.len()) as u32, label, score: 0.987, group: label, text: words.into() }
+            Entity {
+                start: start as u32,
+                end: (start + words.len()) as u32,
+                label,
+                score: 0.987,
+                group: label,
+                text: words.into(),
+            }
         };
         Extraction {
             model_id: "m".into(),
             bundle_hash: "h".into(),
             offset_unit: OffsetUnit::Utf8,
             entities: vec![entity("cisplatin", 0), entity("renal\nfailure", 1)],
-            relations: vec![Relation { head: 0, tail: 1, label: 0, score: 0.93 }],
-            coverage: Coverage { length: text.len() as u32, windows: 1, unread: vec![(0, 2)] },
+            relations: vec![Relation {
+                head: 0,
+                tail: 1,
+                label: 0,
+                score: 0.93,
+            }],
+            coverage: Coverage {
+                length: text.len() as u32,
+                windows: 1,
+                unread: vec![(0, 2)],
+            },
             entity_types: ["Chemical".into(), "Disease".into()].into(),
             relation_types: ["causes".into()].into(),
         }
@@ -159,18 +273,28 @@ mod tests {
         let lines: Vec<&str> = bytes.lines().collect();
         assert_eq!(lines.len(), 8, "{bytes}");
         assert!(lines[1].contains("Chemical  0.99  54-63"), "{bytes}");
-        assert!(lines[1].ends_with("patients with long histories [cisplatin] caused renal failure [2J."), "{bytes}");
+        assert!(
+            lines[1]
+                .ends_with("patients with long histories [cisplatin] caused renal failure [2J."),
+            "{bytes}"
+        );
         assert!(lines[2].contains("Disease   0.99  71-84"), "{bytes}");
         assert_eq!(lines[5], "  cisplatin → causes → renal failure  0.93");
         assert_eq!(lines[7], "not read: 0-2");
         let points = shown(document, OffsetUnit::Utf32, false);
-        assert!(points.contains("53-62") && points.contains("not read: 0-1"), "{points}");
+        assert!(
+            points.contains("53-62") && points.contains("not read: 0-1"),
+            "{points}"
+        );
     }
 
     #[test]
     fn colour_replaces_brackets() {
         let text = shown("cisplatin renal\nfailure", OffsetUnit::Utf8, true);
-        assert!(text.contains("\x1b[1;31mcisplatin\x1b[0m") && !text.contains("[cisplatin]"), "{text}");
+        assert!(
+            text.contains("\x1b[1;31mcisplatin\x1b[0m") && !text.contains("[cisplatin]"),
+            "{text}"
+        );
     }
 
     #[test]

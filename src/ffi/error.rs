@@ -221,3 +221,55 @@ pub unsafe extern "C" fn bie_error_free(error: *mut bie_error) {
 pub(super) unsafe fn clear(err: *mut *mut bie_error) {
     unsafe { args::put(err, ptr::null_mut()) };
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::ffi::CStr;
+
+    /// What C pins in tests/c/layout.c is what Rust says, number by number, and each has its name.
+    #[test]
+    fn numbers_are_those_of_the_library() {
+        let all = [
+            Status::Ok,
+            Status::Null,
+            Status::InvalidArgument,
+            Status::UnknownOption,
+            Status::InvalidUtf8,
+            Status::TextTooLong,
+            Status::Cancelled,
+            Status::Io,
+            Status::BundleFormat,
+            Status::BundleVersion,
+            Status::Checksum,
+            Status::ModelShape,
+            Status::Tokenizer,
+            Status::Cpu,
+            Status::Runtime,
+            Status::OutOfMemory,
+            Status::Panic,
+            Status::Poisoned,
+        ];
+        assert_eq!(all.len(), NAMES.len());
+        for (status, (code, name)) in all.into_iter().zip(NAMES) {
+            assert_eq!(bie_status::from(status), code);
+            assert_eq!(code as i32, status as i32);
+            assert_eq!(name, format!("{code:?}\0"));
+            let found = unsafe { CStr::from_ptr(bie_status_name(code as i32)) };
+            assert_eq!(found.to_str().unwrap(), format!("{code:?}"));
+        }
+        let unknown = unsafe { CStr::from_ptr(bie_status_name(7)) };
+        assert_eq!(unknown.to_str().unwrap(), "BIE_ERR_UNKNOWN");
+    }
+
+    #[test]
+    fn messages_are_one_line_and_carry_their_context() {
+        let error = Error::InvalidArgument("a\nb\u{1b}[2J".into());
+        let mut err = ptr::null_mut();
+        let status = unsafe { report_in(&raw mut err, "text 3: ", Err(error)) };
+        assert_eq!(status, bie_status::BIE_ERR_INVALID_ARGUMENT);
+        let message = unsafe { CStr::from_ptr(bie_error_message(err, ptr::null_mut())) };
+        assert_eq!(message.to_str().unwrap(), "text 3: a b [2J");
+        unsafe { bie_error_free(err) };
+    }
+}

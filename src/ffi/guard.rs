@@ -162,7 +162,13 @@ mod tests {
     fn child() {
         assert!(guard::<()>(|| panic!("a panic of ours")).is_err());
         let helper = std::thread::Builder::new().name(HELPER.into());
-        assert!(helper.spawn(|| panic!("a helper's panic of ours")).unwrap().join().is_err());
+        assert!(
+            helper
+                .spawn(|| panic!("a helper's panic of ours"))
+                .unwrap()
+                .join()
+                .is_err()
+        );
         assert!(
             std::thread::spawn(|| panic!("a panic of the host"))
                 .join()

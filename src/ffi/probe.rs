@@ -22,7 +22,11 @@ pub fn module_dir() -> Option<PathBuf> {
         Path::new(OsStr::from_bytes(CStr::from_ptr(name).to_bytes())).to_path_buf()
     };
     // For the program itself the loader knows only what the caller named it.
-    let file = if file.is_absolute() { file } else { std::env::current_exe().ok()? };
+    let file = if file.is_absolute() {
+        file
+    } else {
+        std::env::current_exe().ok()?
+    };
     file.parent().map(Path::to_path_buf)
 }
 
@@ -30,7 +34,8 @@ pub fn module_dir() -> Option<PathBuf> {
 ///
 /// The error says what is wrong with the file. A second look at the same path costs nothing: the loader counts references.
 pub fn runtime_version(path: &Path) -> Result<String, String> {
-    let c_path = CString::new(path.as_os_str().as_bytes()).map_err(|_| "the path holds a NUL byte".to_string())?;
+    let c_path = CString::new(path.as_os_str().as_bytes())
+        .map_err(|_| "the path holds a NUL byte".to_string())?;
     check_complete(path)?;
     // SAFETY: `c_path` is a NUL-terminated string. Opening runs the file's initialisers, as any use of it must.
     let handle = unsafe { libc::dlopen(c_path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
@@ -38,7 +43,11 @@ pub fn runtime_version(path: &Path) -> Result<String, String> {
         // SAFETY: after a failure dlerror gives NULL or a NUL-terminated string that is valid until the next call in this thread.
         let reason = unsafe {
             let message = libc::dlerror();
-            if message.is_null() { "unknown reason".into() } else { CStr::from_ptr(message).to_string_lossy().into_owned() }
+            if message.is_null() {
+                "unknown reason".into()
+            } else {
+                CStr::from_ptr(message).to_string_lossy().into_owned()
+            }
         };
         return Err(format!("it cannot be opened ({reason})"));
     }
@@ -47,9 +56,12 @@ pub fn runtime_version(path: &Path) -> Result<String, String> {
         let symbol = libc::dlsym(handle, c"OrtGetApiBase".as_ptr());
         if symbol.is_null() {
             libc::dlclose(handle);
-            return Err("it is a shared library but not ONNX Runtime (no symbol OrtGetApiBase)".into());
+            return Err(
+                "it is a shared library but not ONNX Runtime (no symbol OrtGetApiBase)".into(),
+            );
         }
-        let get_api_base: unsafe extern "system" fn() -> *const ort_sys::OrtApiBase = std::mem::transmute(symbol);
+        let get_api_base: unsafe extern "system" fn() -> *const ort_sys::OrtApiBase =
+            std::mem::transmute(symbol);
         let Some(base) = get_api_base().as_ref() else {
             return Err("ONNX Runtime gives no API".into());
         };
@@ -63,7 +75,10 @@ pub fn runtime_version(path: &Path) -> Result<String, String> {
             return Ok(version);
         }
         if (base.GetApi)(ort_sys::ORT_API_VERSION).is_null() {
-            return Err(format!("ONNX Runtime {version} does not offer API version {}", ort_sys::ORT_API_VERSION));
+            return Err(format!(
+                "ONNX Runtime {version} does not offer API version {}",
+                ort_sys::ORT_API_VERSION
+            ));
         }
         Ok(version)
     }
@@ -88,16 +103,27 @@ fn check_complete(path: &Path) -> Result<(), String> {
     }
     let number = |bytes: &[u8], at: usize, len: usize| -> u64 {
         let field = bytes.get(at..at + len).unwrap_or_default();
-        field.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte))
+        field
+            .iter()
+            .rev()
+            .fold(0, |number, &byte| number << 8 | u64::from(byte))
     };
     let cut = || "it is cut off; copy it again".to_string();
     let (table, count) = (number(&header, 32, 8), number(&header, 56, 2));
     let mut segments = vec![0; SEGMENT * count as usize];
     file.seek(SeekFrom::Start(table)).map_err(unread)?;
     file.read_exact(&mut segments).map_err(|_| cut())?;
-    let loaded = segments.chunks_exact(SEGMENT).filter(|segment| number(segment, 0, 4) == LOADED);
-    let end = loaded.map(|segment| number(segment, 8, 8).saturating_add(number(segment, 32, 8))).max();
-    if end.unwrap_or(0) > about.len() { Err(cut()) } else { Ok(()) }
+    let loaded = segments
+        .chunks_exact(SEGMENT)
+        .filter(|segment| number(segment, 0, 4) == LOADED);
+    let end = loaded
+        .map(|segment| number(segment, 8, 8).saturating_add(number(segment, 32, 8)))
+        .max();
+    if end.unwrap_or(0) > about.len() {
+        Err(cut())
+    } else {
+        Ok(())
+    }
 }
 
 fn minor(version: &str) -> Option<u32> {
@@ -110,7 +136,13 @@ mod tests {
 
     #[test]
     fn the_test_program_is_found() {
-        assert_eq!(module_dir(), std::env::current_exe().unwrap().parent().map(Path::to_path_buf));
+        assert_eq!(
+            module_dir(),
+            std::env::current_exe()
+                .unwrap()
+                .parent()
+                .map(Path::to_path_buf)
+        );
     }
 
     #[test]
@@ -127,14 +159,24 @@ mod tests {
     /// Where the loader found a library of this process.
     fn loaded(name: &str) -> PathBuf {
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
-        maps.lines().filter_map(|line| line.split_whitespace().last()).find(|path| path.ends_with(name)).unwrap().into()
+        maps.lines()
+            .filter_map(|line| line.split_whitespace().last())
+            .find(|path| path.ends_with(name))
+            .unwrap()
+            .into()
     }
 
     #[test]
     fn a_cut_library_is_refused_before_the_loader_maps_it() {
         let dir = tempfile::TempDir::new().unwrap();
         let whole = std::fs::read(loaded("libc.so.6")).unwrap();
-        for (length, word) in [(0, "not a shared library"), (63, "not a shared library"), (100, "cut off"), (4096, "cut off"), (whole.len() / 2, "cut off")] {
+        for (length, word) in [
+            (0, "not a shared library"),
+            (63, "not a shared library"),
+            (100, "cut off"),
+            (4096, "cut off"),
+            (whole.len() / 2, "cut off"),
+        ] {
             let path = dir.path().join("cut.so");
             std::fs::write(&path, &whole[..length]).unwrap();
             let refused = runtime_version(&path).unwrap_err();

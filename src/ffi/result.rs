@@ -162,8 +162,8 @@ pub unsafe extern "C" fn bie_result_coverage(
     result.map_or(ptr::null(), |result| array(&result.unread))
 }
 
-/// The whole result as canonical JSON: the same text gives the same bytes. Built at the first call, which may take
-/// about as long as copying the text.
+/// The whole result as canonical JSON, one line without a line feed: equal results give equal bytes. Built at the first
+/// call and kept.
 ///
 /// - `len`: gets the length in bytes, without the NUL at the end; may be NULL.
 ///

@@ -17,7 +17,10 @@ impl Offsets {
     /// The text has at most 2^31 - 1 bytes, so every unit fits.
     pub fn new(text: &str, unit: OffsetUnit, offsets: impl IntoIterator<Item = usize>) -> Self {
         if unit == OffsetUnit::Utf8 || text.is_ascii() {
-            return Offsets { bytes: Vec::new(), units: Vec::new() };
+            return Offsets {
+                bytes: Vec::new(),
+                units: Vec::new(),
+            };
         }
         let mut bytes: Vec<usize> = offsets.into_iter().collect();
         bytes.sort_unstable();
@@ -28,7 +31,10 @@ impl Offsets {
             let part = text.as_bytes().get(from..to).unwrap_or_default();
             count += match unit {
                 OffsetUnit::Utf8 => part.len(),
-                OffsetUnit::Utf16 => part.iter().map(|&byte| usize::from(is_start(byte)) + usize::from(byte >= 0xF0)).sum(),
+                OffsetUnit::Utf16 => part
+                    .iter()
+                    .map(|&byte| usize::from(is_start(byte)) + usize::from(byte >= 0xF0))
+                    .sum(),
                 OffsetUnit::Utf32 => part.iter().filter(|&&byte| is_start(byte)).count(),
             };
             from = to;
@@ -68,7 +74,11 @@ mod tests {
     #[test]
     fn an_emoji_counts_four_two_one() {
         let text = "a😀b";
-        for (unit, end) in [(OffsetUnit::Utf8, 5), (OffsetUnit::Utf16, 3), (OffsetUnit::Utf32, 2)] {
+        for (unit, end) in [
+            (OffsetUnit::Utf8, 5),
+            (OffsetUnit::Utf16, 3),
+            (OffsetUnit::Utf32, 2),
+        ] {
             assert_eq!(Offsets::new(text, unit, [5, 1]).get(5), end);
         }
     }

@@ -45,8 +45,14 @@ mod tests {
 
     #[test]
     fn sentences_and_lines_of_a_note_end() {
-        assert_eq!(split("He had 1.5 mg. Then pain."), ["He had 1.5 mg. ", "Then pain."]);
-        assert_eq!(split("Plan:\n- aspirin\n\nStable"), ["Plan:\n", "- aspirin\n", "\n", "Stable"]);
+        assert_eq!(
+            split("He had 1.5 mg. Then pain."),
+            ["He had 1.5 mg. ", "Then pain."]
+        );
+        assert_eq!(
+            split("Plan:\n- aspirin\n\nStable"),
+            ["Plan:\n", "- aspirin\n", "\n", "Stable"]
+        );
         assert_eq!(split("a\r\nb"), ["a\r\n", "b"]);
         assert_eq!(split(""), Vec::<&str>::new());
         assert_eq!(split("a\u{85}b"), ["a\u{85}b"]);

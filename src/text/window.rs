@@ -21,7 +21,10 @@ pub fn windows(encoded: Encoded, max_tokens: usize) -> Vec<Window> {
             close(&mut windows, &mut open);
         }
         while sentence.len() > room {
-            let cut = (1..=room).rev().find(|&at| sentence.get(at).is_some_and(|token| token.word)).unwrap_or(room);
+            let cut = (1..=room)
+                .rev()
+                .find(|&at| sentence.get(at).is_some_and(|token| token.word))
+                .unwrap_or(room);
             let rest = sentence.split_off(cut);
             close(&mut windows, &mut sentence);
             sentence = rest;
@@ -34,7 +37,9 @@ pub fn windows(encoded: Encoded, max_tokens: usize) -> Vec<Window> {
 
 fn close(windows: &mut Vec<Window>, open: &mut Vec<Token>) {
     if !open.is_empty() {
-        windows.push(Window { tokens: std::mem::take(open) });
+        windows.push(Window {
+            tokens: std::mem::take(open),
+        });
     }
 }
 
@@ -45,12 +50,30 @@ mod tests {
 
     /// One token a character: `#` continues a word.
     fn sentence(shape: &str, from: usize) -> Vec<Token> {
-        shape.chars().enumerate().map(|(i, c)| Token { id: 0, start: from + i, end: from + i + 1, word: c != '#' }).collect()
+        shape
+            .chars()
+            .enumerate()
+            .map(|(i, c)| Token {
+                id: 0,
+                start: from + i,
+                end: from + i + 1,
+                word: c != '#',
+            })
+            .collect()
     }
 
     fn lengths(shapes: &[&str], max_tokens: usize) -> Vec<usize> {
         let sentences = shapes.iter().map(|shape| sentence(shape, 0)).collect();
-        windows(Encoded { sentences, unread: Vec::new() }, max_tokens).iter().map(|window| window.tokens.len()).collect()
+        windows(
+            Encoded {
+                sentences,
+                unread: Vec::new(),
+            },
+            max_tokens,
+        )
+        .iter()
+        .map(|window| window.tokens.len())
+        .collect()
     }
 
     #[test]
@@ -64,7 +87,11 @@ mod tests {
     fn a_long_sentence_is_cut_before_a_word() {
         assert_eq!(lengths(&["www##w"], 6), [2, 4]);
         assert_eq!(lengths(&["w######"], 6), [4, 3]);
-        assert_eq!(lengths(&["wwwww", "www"], 6), [4, 4], "the rest shares its window with the next sentence");
+        assert_eq!(
+            lengths(&["wwwww", "www"], 6),
+            [4, 4],
+            "the rest shares its window with the next sentence"
+        );
     }
 
     proptest! {

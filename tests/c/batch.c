@@ -36,7 +36,7 @@ int main(int argc, char **argv) {
     memset(results, 0xA5, sizeof results);
     CHECK(bie_extract_batch(engine, texts, COUNT, options, results, &error) == BIE_ERR_INVALID_UTF8);
     CHECK(strncmp(bie_error_message(error, NULL), "text 7: ", 8) == 0);
-    expect_error(bie_error_status(error), BIE_ERR_INVALID_UTF8, error);
+    expect_error(bie_error_status(error), BIE_ERR_INVALID_UTF8, &error);
     for (size_t i = 0; i < COUNT; i++) CHECK(results[i] == NULL);
 
     /* No texts is no work. */

@@ -19,11 +19,11 @@
 /* The arguments that a string literal or a C string stands for. */
 #define STR(text) (text), strlen(text)
 
-/* Entities of both kinds, an abbreviation, characters of 2, 3 and 4 bytes, a second paragraph. */
+/* Words that the tiny bundle knows, an abbreviation, characters of 2, 3 and 4 bytes, several windows. */
 #define SAMPLE                                                                                             \
-    "Naloxone reverses the antihypertensive effect of clonidine. \xCE\xB2-Blockers (BB) and "              \
-    "\xE4\xB8\xAD\xE6\x96\x87 \xF0\x9F\x98\x80 may cause bradycardia; cisplatin caused acute renal "       \
-    "failure (ARF) in two patients.\n\nThe ARF resolved after cisplatin was stopped.\n"
+    "Aspirin and ibuprofen may cause nausea in patients with heart failure (HF). \xCE\xB2-blockers "       \
+    "\xE4\xB8\xAD\xE6\x96\x87 \xF0\x9F\x98\x80 and warfarin cause headache; metformin treats diabetes "    \
+    "mellitus.\n\nThe HF went after aspirin was stopped, and ibuprofen caused headache.\n"
 
 static inline bie_engine *open_engine(const char *bundle) {
     bie_engine *engine;
@@ -56,8 +56,10 @@ static inline bie_result *extract(const bie_engine *engine, const char *text, si
     return result;
 }
 
-/* A failure that left nothing behind but one line of explanation. */
-static inline void expect_error(bie_status got, bie_status expected, bie_error *error) {
+/* A failure that left nothing behind but one line of explanation. The error by its address: C may evaluate the
+   arguments of one call in any order, and the first of them is the call that sets it. */
+static inline void expect_error(bie_status got, bie_status expected, bie_error **place) {
+    bie_error *error = *place;
     size_t len;
     const char *message = bie_error_message(error, &len);
     if (got != expected) {

@@ -1,4 +1,5 @@
-/* A library that looks like ONNX Runtime until it is asked. VERSION: what it claims to be. GetApi gives nothing. */
+/* A library that looks like ONNX Runtime until it is asked. VERSION: what it claims to be. HAS_BASE: 0 or
+   1. GetApi gives nothing. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,10 +17,6 @@ static const char *get_version(void) { return VERSION; }
 
 const api_base *OrtGetApiBase(void);
 const api_base *OrtGetApiBase(void) {
-#ifdef NO_BASE
-    return NULL;
-#else
     static const api_base base = {get_api, get_version};
-    return &base;
-#endif
+    return HAS_BASE ? &base : NULL;
 }

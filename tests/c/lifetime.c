@@ -39,7 +39,7 @@ int main(int argc, char **argv) {
             }
             CHECK(mentions[count - 1].end <= strlen(SAMPLE));
         }
-        CHECK(strstr(bie_result_json(result, NULL), "cisplatin") != NULL);
+        CHECK(strstr(bie_result_json(result, NULL), "spirin") != NULL);
         bie_result_free(result);
     }
     return 0;

@@ -7,29 +7,29 @@ static void options(void) {
     bie_options *o = bie_options_new();
     bie_error *e;
 
-    expect_error(bie_options_set_str(NULL, STR("offset_unit"), STR("utf8"), &e), BIE_ERR_NULL, e);
-    expect_error(bie_options_set_str(o, NULL, 3, STR("utf8"), &e), BIE_ERR_NULL, e);
-    expect_error(bie_options_set_str(o, STR("offset_unit"), NULL, 3, &e), BIE_ERR_NULL, e);
-    expect_error(bie_options_set_i64(NULL, STR("threads"), 1, &e), BIE_ERR_NULL, e);
-    expect_error(bie_options_set_i64(o, NULL, 3, 1, &e), BIE_ERR_NULL, e);
-    expect_error(bie_options_set_f64(NULL, STR("min_score"), 1, &e), BIE_ERR_NULL, e);
-    expect_error(bie_options_set_f64(o, NULL, 3, 1, &e), BIE_ERR_NULL, e);
+    expect_error(bie_options_set_str(NULL, STR("offset_unit"), STR("utf8"), &e), BIE_ERR_NULL, &e);
+    expect_error(bie_options_set_str(o, NULL, 3, STR("utf8"), &e), BIE_ERR_NULL, &e);
+    expect_error(bie_options_set_str(o, STR("offset_unit"), NULL, 3, &e), BIE_ERR_NULL, &e);
+    expect_error(bie_options_set_i64(NULL, STR("threads"), 1, &e), BIE_ERR_NULL, &e);
+    expect_error(bie_options_set_i64(o, NULL, 3, 1, &e), BIE_ERR_NULL, &e);
+    expect_error(bie_options_set_f64(NULL, STR("min_score"), 1, &e), BIE_ERR_NULL, &e);
+    expect_error(bie_options_set_f64(o, NULL, 3, 1, &e), BIE_ERR_NULL, &e);
 
-    expect_error(bie_options_set_str(o, STR("no_such_key"), STR("x"), &e), BIE_ERR_UNKNOWN_OPTION, e);
-    expect_error(bie_options_set_i64(o, NULL, 0, 1, &e), BIE_ERR_UNKNOWN_OPTION, e);
-    expect_error(bie_options_set_i64(o, "thr\0eads", 8, 1, &e), BIE_ERR_UNKNOWN_OPTION, e);
-    expect_error(bie_options_set_f64(o, STR("a\nb"), 1, &e), BIE_ERR_UNKNOWN_OPTION, e);
-    expect_error(bie_options_set_str(o, STR("\xFF"), STR("x"), &e), BIE_ERR_INVALID_ARGUMENT, e);
-    expect_error(bie_options_set_str(o, STR("offset_unit"), STR("\xC3"), &e), BIE_ERR_INVALID_ARGUMENT, e);
+    expect_error(bie_options_set_str(o, STR("no_such_key"), STR("x"), &e), BIE_ERR_UNKNOWN_OPTION, &e);
+    expect_error(bie_options_set_i64(o, NULL, 0, 1, &e), BIE_ERR_UNKNOWN_OPTION, &e);
+    expect_error(bie_options_set_i64(o, "thr\0eads", 8, 1, &e), BIE_ERR_UNKNOWN_OPTION, &e);
+    expect_error(bie_options_set_f64(o, STR("a\nb"), 1, &e), BIE_ERR_UNKNOWN_OPTION, &e);
+    expect_error(bie_options_set_str(o, STR("\xFF"), STR("x"), &e), BIE_ERR_INVALID_ARGUMENT, &e);
+    expect_error(bie_options_set_str(o, STR("offset_unit"), STR("\xC3"), &e), BIE_ERR_INVALID_ARGUMENT, &e);
 
-    expect_error(bie_options_set_str(o, STR("offset_unit"), STR("utf7"), &e), BIE_ERR_INVALID_ARGUMENT, e);
-    expect_error(bie_options_set_str(o, STR("threads"), STR("1"), &e), BIE_ERR_INVALID_ARGUMENT, e);
-    expect_error(bie_options_set_i64(o, STR("threads"), 0, &e), BIE_ERR_INVALID_ARGUMENT, e);
-    expect_error(bie_options_set_i64(o, STR("threads"), INT64_MIN, &e), BIE_ERR_INVALID_ARGUMENT, e);
-    expect_error(bie_options_set_i64(o, STR("min_score"), 1, &e), BIE_ERR_INVALID_ARGUMENT, e);
-    expect_error(bie_options_set_f64(o, STR("min_score"), -0.1, &e), BIE_ERR_INVALID_ARGUMENT, e);
-    expect_error(bie_options_set_f64(o, STR("min_score"), 0.0 / (double)(o == NULL), &e), BIE_ERR_INVALID_ARGUMENT, e);
-    expect_error(bie_options_set_str(o, STR("offset_unit"), "utf8", SIZE_MAX, &e), BIE_ERR_INVALID_ARGUMENT, e);
+    expect_error(bie_options_set_str(o, STR("offset_unit"), STR("utf7"), &e), BIE_ERR_INVALID_ARGUMENT, &e);
+    expect_error(bie_options_set_str(o, STR("threads"), STR("1"), &e), BIE_ERR_INVALID_ARGUMENT, &e);
+    expect_error(bie_options_set_i64(o, STR("threads"), 0, &e), BIE_ERR_INVALID_ARGUMENT, &e);
+    expect_error(bie_options_set_i64(o, STR("threads"), INT64_MIN, &e), BIE_ERR_INVALID_ARGUMENT, &e);
+    expect_error(bie_options_set_i64(o, STR("min_score"), 1, &e), BIE_ERR_INVALID_ARGUMENT, &e);
+    expect_error(bie_options_set_f64(o, STR("min_score"), -0.1, &e), BIE_ERR_INVALID_ARGUMENT, &e);
+    expect_error(bie_options_set_f64(o, STR("min_score"), 0.0 / (double)(o == NULL), &e), BIE_ERR_INVALID_ARGUMENT, &e);
+    expect_error(bie_options_set_str(o, STR("offset_unit"), "utf8", SIZE_MAX, &e), BIE_ERR_INVALID_ARGUMENT, &e);
 
     /* Without a place for the error the status is all there is. */
     CHECK(bie_options_set_i64(o, STR("threads"), 0, NULL) == BIE_ERR_INVALID_ARGUMENT);
@@ -41,15 +41,15 @@ static void options(void) {
 static void opening(const char *bundle) {
     bie_engine *out = (bie_engine *)&engine; /* no pointer to an engine: it has to be replaced by NULL */
     bie_error *e;
-    expect_error(bie_engine_open(NULL, 3, NULL, &out, &e), BIE_ERR_NULL, e);
+    expect_error(bie_engine_open(NULL, 3, NULL, &out, &e), BIE_ERR_NULL, &e);
     CHECK(out == NULL);
-    expect_error(bie_engine_open(STR(bundle), NULL, NULL, &e), BIE_ERR_NULL, e);
+    expect_error(bie_engine_open(STR(bundle), NULL, NULL, &e), BIE_ERR_NULL, &e);
     CHECK(bie_engine_open(STR(bundle), NULL, NULL, NULL) == BIE_ERR_NULL);
-    expect_error(bie_engine_open("\xC3(", 2, NULL, &out, &e), BIE_ERR_INVALID_ARGUMENT, e);
-    expect_error(bie_engine_open(NULL, 0, NULL, &out, &e), BIE_ERR_IO, e);
-    expect_error(bie_engine_open(STR("no/such/bundle"), NULL, &out, &e), BIE_ERR_IO, e);
-    expect_error(bie_engine_open(STR("line\nfeed"), NULL, &out, &e), BIE_ERR_IO, e);
-    expect_error(bie_engine_open("nul\0byte", 8, NULL, &out, &e), BIE_ERR_IO, e);
+    expect_error(bie_engine_open("\xC3(", 2, NULL, &out, &e), BIE_ERR_INVALID_ARGUMENT, &e);
+    expect_error(bie_engine_open(NULL, 0, NULL, &out, &e), BIE_ERR_IO, &e);
+    expect_error(bie_engine_open(STR("no/such/bundle"), NULL, &out, &e), BIE_ERR_IO, &e);
+    expect_error(bie_engine_open(STR("line\nfeed"), NULL, &out, &e), BIE_ERR_IO, &e);
+    expect_error(bie_engine_open("nul\0byte", 8, NULL, &out, &e), BIE_ERR_IO, &e);
     CHECK(out == NULL);
 
     size_t len = 1;
@@ -67,27 +67,27 @@ static void opening(const char *bundle) {
 static void extracting(void) {
     bie_result *out = (bie_result *)&engine;
     bie_error *e;
-    expect_error(bie_extract(NULL, STR("text"), NULL, &out, &e), BIE_ERR_NULL, e);
+    expect_error(bie_extract(NULL, STR("text"), NULL, &out, &e), BIE_ERR_NULL, &e);
     CHECK(out == NULL);
-    expect_error(bie_extract(engine, NULL, 4, NULL, &out, &e), BIE_ERR_NULL, e);
-    expect_error(bie_extract(engine, STR("text"), NULL, NULL, &e), BIE_ERR_NULL, e);
+    expect_error(bie_extract(engine, NULL, 4, NULL, &out, &e), BIE_ERR_NULL, &e);
+    expect_error(bie_extract(engine, STR("text"), NULL, NULL, &e), BIE_ERR_NULL, &e);
     CHECK(bie_extract(NULL, NULL, 0, NULL, NULL, NULL) == BIE_ERR_NULL);
-    expect_error(bie_extract(engine, "text", SIZE_MAX, NULL, &out, &e), BIE_ERR_INVALID_ARGUMENT, e);
+    expect_error(bie_extract(engine, "text", SIZE_MAX, NULL, &out, &e), BIE_ERR_INVALID_ARGUMENT, &e);
 
     bie_options *o = bie_options_new();
     CHECK(bie_options_set_i64(o, STR("max_text_bytes"), 3, NULL) == BIE_OK);
-    expect_error(bie_extract(engine, STR("text"), o, &out, &e), BIE_ERR_TEXT_TOO_LONG, e);
+    expect_error(bie_extract(engine, STR("text"), o, &out, &e), BIE_ERR_TEXT_TOO_LONG, &e);
     bie_options_free(o);
 
     bie_result *outs[2] = {out, out};
     bie_str texts[2] = {{"text", 4}, {NULL, 1}};
-    expect_error(bie_extract_batch(NULL, texts, 1, NULL, outs, &e), BIE_ERR_NULL, e);
-    expect_error(bie_extract_batch(engine, NULL, 1, NULL, outs, &e), BIE_ERR_NULL, e);
-    expect_error(bie_extract_batch(engine, texts, 1, NULL, NULL, &e), BIE_ERR_NULL, e);
-    expect_error(bie_extract_batch(engine, texts, 2, NULL, outs, &e), BIE_ERR_NULL, e);
+    expect_error(bie_extract_batch(NULL, texts, 1, NULL, outs, &e), BIE_ERR_NULL, &e);
+    expect_error(bie_extract_batch(engine, NULL, 1, NULL, outs, &e), BIE_ERR_NULL, &e);
+    expect_error(bie_extract_batch(engine, texts, 1, NULL, NULL, &e), BIE_ERR_NULL, &e);
+    expect_error(bie_extract_batch(engine, texts, 2, NULL, outs, &e), BIE_ERR_NULL, &e);
     CHECK(outs[0] == NULL && outs[1] == NULL);
     CHECK(bie_extract_batch(engine, texts, 2, NULL, outs, NULL) == BIE_ERR_NULL);
-    expect_error(bie_extract_batch(engine, texts, SIZE_MAX, NULL, outs, &e), BIE_ERR_INVALID_ARGUMENT, e);
+    expect_error(bie_extract_batch(engine, texts, SIZE_MAX, NULL, outs, &e), BIE_ERR_INVALID_ARGUMENT, &e);
 }
 
 /* The message of a text that is not UTF-8 names the first wrong byte. */
@@ -96,7 +96,7 @@ static void not_utf8(const char *text, size_t len, const char *position) {
     bie_error *e;
     CHECK(bie_extract(engine, text, len, NULL, &out, &e) == BIE_ERR_INVALID_UTF8);
     CHECK(out == NULL && strstr(bie_error_message(e, NULL), position) != NULL);
-    expect_error(bie_error_status(e), BIE_ERR_INVALID_UTF8, e);
+    expect_error(bie_error_status(e), BIE_ERR_INVALID_UTF8, &e);
 }
 
 /* Texts that are allowed, whatever they hold. */
@@ -127,9 +127,9 @@ static void texts(void) {
     odd_text(NULL, 0);
     odd_text("", 0);
     odd_text(" \t\r\n\xC2\xA0\xE2\x80\xA8 ", 10);
-    odd_text("cisplatin\0caused\0failure", 24);
+    odd_text("aspirin\0caused\0headache", 23);
     odd_text("\0", 1);
-    odd_text("\xEF\xBB\xBF" "cisplatin", 12);               /* byte order mark */
+    odd_text("\xEF\xBB\xBF" "aspirin", 10);               /* byte order mark */
     odd_text("e\xCC\x81\xCC\x81\xCC\x81 \xE2\x80\x8D\xF0\x9F\x91\xA9", 15);
     odd_text("\xF4\x8F\xBF\xBF\xEF\xBF\xBF", 7);          /* non-characters are characters */
 }

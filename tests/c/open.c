@@ -7,6 +7,6 @@ int main(int argc, char **argv) {
     bie_error *error;
     bie_status got = bie_engine_open(STR(argv[1]), NULL, &engine, &error);
     CHECK(engine == NULL);
-    expect_error(got, (bie_status)atoi(argv[2]), error);
+    expect_error(got, (bie_status)atoi(argv[2]), &error);
     return 0;
 }

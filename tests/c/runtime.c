@@ -11,7 +11,7 @@ int main(int argc, char **argv) {
         bie_status got = bie_engine_open(STR(argv[1]), options, &engine, &error);
         CHECK(engine == NULL);
         if (got != BIE_ERR_RUNTIME) fprintf(stderr, "%s: ", argv[i]);
-        expect_error(got, BIE_ERR_RUNTIME, error);
+        expect_error(got, BIE_ERR_RUNTIME, &error);
         bie_options_free(options);
     }
     bie_engine *engine = open_engine(argv[1]);

@@ -20,7 +20,7 @@ static void *work(void *argument) {
             CHECK(strcmp(bie_result_json(result, NULL), bie_result_json(expected[k], NULL)) == 0);
             bie_result_free(result);
             bie_error *error;
-            expect_error(bie_extract(engine, "\xFF", 1, options, &result, &error), BIE_ERR_INVALID_UTF8, error);
+            expect_error(bie_extract(engine, "\xFF", 1, options, &result, &error), BIE_ERR_INVALID_UTF8, &error);
         }
     }
     return NULL;

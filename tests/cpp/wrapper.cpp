@@ -16,7 +16,7 @@
 
 std::size_t mentions_elsewhere(const bie::Result &result);
 
-static const std::string_view text = "Cisplatin caused acute renal failure (ARF) \xF0\x9F\x98\x80 in two patients.";
+static const std::string_view text = "Aspirin caused heart failure (HF) \xF0\x9F\x98\x80 in two patients.";
 
 template <typename Call> static bie_status status_of(Call call) {
     try {

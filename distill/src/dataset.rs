@@ -1,0 +1,542 @@
+//! Documents, labels and a recipe become training items: one per window, with token tags and relation pairs.
+//!
+//! Tokens and windows come from libbie, so training reads a text exactly as the host will.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+use std::ops::Range;
+use std::path::Path;
+
+use bie::encode::{Encoder, Token};
+use bie::text::window::windows;
+
+use crate::corpus::{Corpus, Document, Mention, pubtator};
+use crate::error::{Error, Result};
+use crate::recipe::{CorpusSource, Format, Recipe, RelationType, Schema};
+
+mod order;
+mod soft;
+
+pub use order::epoch_batches;
+use soft::{Soft, Stated, Teachers};
+
+/// A tag of [`Item::tags`]: outside every mention of the type.
+pub const OUTSIDE: u8 = 0;
+/// A tag of [`Item::tags`]: first token of a mention.
+pub const BEGIN: u8 = 1;
+/// A tag of [`Item::tags`]: later token of a mention.
+pub const INSIDE: u8 = 2;
+
+/// One window of one document. L tokens (`[CLS]` and `[SEP]` included), K entity types, R relation types.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Item {
+    /// Id of the document.
+    pub document: String,
+    /// `[L]`: token ids, `[CLS]` … `[SEP]`.
+    pub ids: Vec<i64>,
+    /// `[L, K]`: [`OUTSIDE`], [`BEGIN`] or [`INSIDE`].
+    pub tags: Vec<u8>,
+    /// `[L, K]`: 1, or 0 where nothing is known: types that the corpus does not annotate, `[CLS]`, `[SEP]`.
+    pub tag_weight: Vec<f32>,
+    /// Token positions (into `ids`) of each mention that has a concept and lies in this window.
+    pub mentions: Vec<Vec<usize>>,
+    /// Mentions (into `mentions`) of each entity, in order of first appearance in the window.
+    pub entities: Vec<Vec<usize>>,
+    /// Type of each entity.
+    pub entity_type: Vec<usize>,
+    /// Pairs that anything is known about, ordered by head, then tail.
+    pub pairs: Vec<Pair>,
+}
+
+/// One pair of entities. Vectors have R + 1 elements: "none", then the relations of the schema.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pair {
+    /// Index into [`Item::entities`].
+    pub head: usize,
+    /// Index into [`Item::entities`].
+    pub tail: usize,
+    /// Labels that the softmax runs over: "none", and the relations that the types admit and that gold or teacher know.
+    pub admitted: Vec<bool>,
+    /// Target distribution by the gold annotation.
+    pub gold: Option<Vec<f32>>,
+    /// The teacher's stated probabilities.
+    pub teacher: Option<Vec<f32>>,
+    /// Token positions of the teacher's evidence.
+    pub evidence: Option<Range<usize>>,
+}
+
+/// What there is to train on, and what was left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Documents that became items.
+    pub documents: usize,
+    /// Documents left out because the same id with the same text came before in the file.
+    pub duplicates: usize,
+    /// Documents left out because the recipe evaluates on them.
+    pub held_out: usize,
+    /// Windows.
+    pub windows: usize,
+    /// Tokens, `[CLS]` and `[SEP]` included.
+    pub tokens: usize,
+    /// Mentions of types of the schema.
+    pub mentions: usize,
+    /// Mentions whose label is no type of the schema.
+    pub other_mentions: usize,
+    /// Mentions not tagged because they overlap an earlier or longer one of the same type, or no token was read there.
+    pub untagged: usize,
+    /// Pairs with a gold target.
+    pub gold_pairs: usize,
+    /// Pairs with a teacher's distribution.
+    pub teacher_pairs: usize,
+    /// Teacher rows that were used.
+    pub teacher_rows: usize,
+    /// Teacher rows left out because their document has another text.
+    pub differing_rows: usize,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} documents ({} duplicates and {} evaluation documents left out), {} windows, {} tokens; {} mentions ({} untagged, {} of other types); \
+             pairs: {} with gold, {} with the teacher ({} teacher rows, {} with another text left out)",
+            self.documents,
+            self.duplicates,
+            self.held_out,
+            self.windows,
+            self.tokens,
+            self.mentions,
+            self.untagged,
+            self.other_mentions,
+            self.gold_pairs,
+            self.teacher_pairs,
+            self.teacher_rows,
+            self.differing_rows
+        )
+    }
+}
+
+/// Items in the order of the recipe's corpora and their documents.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dataset {
+    /// One per window.
+    pub items: Vec<Item>,
+    /// What was used and what was left out.
+    pub summary: Summary,
+}
+
+/// Reads everything that the recipe trains on.
+///
+/// Of a teacher's file only the rows of the recipe's split are used; documents that the recipe evaluates on are left out.
+///
+/// # Errors
+/// A corpus or label file is bad, or holds nothing to train on.
+pub fn load(recipe: &Recipe, encoder: &Encoder) -> Result<Dataset> {
+    let mut teachers = Teachers::read(recipe)?;
+    let mut dataset = Dataset {
+        items: Vec::new(),
+        summary: Summary::default(),
+    };
+    let held_out: HashSet<String> = match &recipe.evaluation {
+        Some(evaluation) => read_corpus(evaluation.format, &recipe.resolve(&evaluation.path))?
+            .documents
+            .into_iter()
+            .map(|d| d.id)
+            .collect(),
+        None => HashSet::new(),
+    };
+    for corpus in &recipe.corpora {
+        let path = recipe.resolve(&corpus.path);
+        let read = read_corpus(corpus.format, &path)?;
+        dataset.summary.duplicates += read.duplicates;
+        let before = dataset.items.len();
+        for document in &read.documents {
+            if held_out.contains(&document.id) {
+                dataset.summary.held_out += 1;
+                continue;
+            }
+            let soft = teachers.of(document, &mut dataset.summary);
+            let view = DocumentView::new(recipe, corpus, document, soft, &mut dataset.summary);
+            let mut tagged = vec![false; view.mentions.len()];
+            let encoded = encoder.encode(&document.text)?;
+            for window in windows(encoded, recipe.student.max_tokens) {
+                dataset.items.push(view.item(
+                    &window.tokens,
+                    encoder,
+                    &mut tagged,
+                    &mut dataset.summary,
+                ));
+            }
+            dataset.summary.untagged += tagged.iter().filter(|tagged| !**tagged).count();
+            dataset.summary.documents += 1;
+        }
+        if dataset.items.len() == before {
+            return Err(Error::file(&path, "the file holds no document to train on"));
+        }
+    }
+    teachers.check_used()?;
+    dataset.summary.windows = dataset.items.len();
+    Ok(dataset)
+}
+
+/// Reads a corpus of any format.
+pub(crate) fn read_corpus(format: Format, path: &Path) -> Result<Corpus> {
+    match format {
+        Format::PubTator => pubtator::read(path),
+    }
+}
+
+/// A schema name for a label of a corpus or teacher.
+fn mapped<'a>(map: &'a BTreeMap<String, String>, label: &'a str) -> &'a str {
+    map.get(label).map_or(label, String::as_str)
+}
+
+/// Whether a relation may hold from an entity of type `head` to one of type `tail`; a symmetric one only from the first to the later.
+fn admits(
+    relation: &RelationType,
+    schema: &Schema,
+    head: usize,
+    tail: usize,
+    head_is_first: bool,
+) -> bool {
+    let among = |types: &[String], label: usize| {
+        schema
+            .entities
+            .get(label)
+            .is_some_and(|e| types.contains(&e.name))
+    };
+    among(&relation.head, head)
+        && among(&relation.tail, tail)
+        && (!relation.symmetric || (head == tail && head_is_first))
+}
+
+/// A mention of a type of the schema.
+struct TypedMention<'a> {
+    mention: &'a Mention,
+    label: usize,
+}
+
+/// All mentions of one concept with one type.
+struct Entity<'a> {
+    label: usize,
+    concept: &'a str,
+    /// Indices into [`DocumentView::mentions`].
+    mentions: Vec<usize>,
+}
+
+/// One document in the terms of the schema.
+struct DocumentView<'a> {
+    recipe: &'a Recipe,
+    document: &'a Document,
+    /// `[K]`: types that the corpus annotates.
+    annotated: Vec<bool>,
+    /// `[R]`: relations that the corpus annotates.
+    gold_known: Vec<bool>,
+    /// Sorted by start, longer first: that is the order in which they claim tokens.
+    mentions: Vec<TypedMention<'a>>,
+    /// In order of first appearance.
+    entities: Vec<Entity<'a>>,
+    /// Head concept, tail concept, relation.
+    gold: HashSet<(&'a str, &'a str, usize)>,
+    soft: Vec<Soft<'a>>,
+}
+
+impl<'a> DocumentView<'a> {
+    fn new(
+        recipe: &'a Recipe,
+        corpus: &'a CorpusSource,
+        document: &'a Document,
+        soft: Vec<Soft<'a>>,
+        summary: &mut Summary,
+    ) -> Self {
+        let mut mentions: Vec<TypedMention> = document
+            .mentions
+            .iter()
+            .filter_map(|mention| {
+                let label = recipe.entity(mapped(&corpus.map, &mention.label))?;
+                Some(TypedMention { mention, label })
+            })
+            .collect();
+        mentions.sort_by_key(|m| (m.mention.start, Reverse(m.mention.end), m.label));
+        summary.mentions += mentions.len();
+        summary.other_mentions += document.mentions.len() - mentions.len();
+        let mut entities: Vec<Entity> = Vec::new();
+        for (m, mention) in mentions.iter().enumerate() {
+            for concept in &mention.mention.concepts {
+                match entities
+                    .iter_mut()
+                    .find(|e| e.label == mention.label && e.concept == concept)
+                {
+                    Some(entity) => entity.mentions.push(m),
+                    None => entities.push(Entity {
+                        label: mention.label,
+                        concept,
+                        mentions: vec![m],
+                    }),
+                }
+            }
+        }
+        let gold = document
+            .relations
+            .iter()
+            .filter_map(|g| {
+                Some((
+                    g.head.as_str(),
+                    g.tail.as_str(),
+                    recipe.relation(mapped(&corpus.map, &g.label))?,
+                ))
+            })
+            .collect();
+        DocumentView {
+            recipe,
+            document,
+            annotated: recipe
+                .schema
+                .entities
+                .iter()
+                .map(|e| corpus.annotates.contains(&e.name))
+                .collect(),
+            gold_known: recipe
+                .schema
+                .relations
+                .iter()
+                .map(|r| corpus.gold_relations.contains(&r.name))
+                .collect(),
+            mentions,
+            entities,
+            gold,
+            soft,
+        }
+    }
+
+    /// The item of one window; positions are shifted by one for `[CLS]`. Marks the mentions that it tags.
+    fn item(
+        &self,
+        tokens: &[Token],
+        encoder: &Encoder,
+        tagged: &mut [bool],
+        summary: &mut Summary,
+    ) -> Item {
+        let types = self.annotated.len();
+        let mut ids = vec![i64::from(encoder.cls())];
+        ids.extend(tokens.iter().map(|t| i64::from(t.id)));
+        ids.push(i64::from(encoder.sep()));
+        summary.tokens += ids.len();
+
+        let known = self.annotated.iter().map(|known| f32::from(*known));
+        let mut tag_weight: Vec<f32> = vec![0.0; types];
+        tokens.iter().for_each(|_| tag_weight.extend(known.clone()));
+        tag_weight.extend(vec![0.0; types]);
+
+        let positions: Vec<Range<usize>> = self
+            .mentions
+            .iter()
+            .map(|m| covered(tokens, m.mention.start..m.mention.end))
+            .collect();
+        let mut tags = vec![OUTSIDE; ids.len() * types];
+        for (m, (mention, positions)) in self.mentions.iter().zip(&positions).enumerate() {
+            let slots = || positions.clone().map(|t| t * types + mention.label);
+            if !positions.is_empty() && slots().all(|slot| tags.get(slot) == Some(&OUTSIDE)) {
+                for (n, slot) in slots().enumerate() {
+                    if let Some(tag) = tags.get_mut(slot) {
+                        *tag = if n == 0 { BEGIN } else { INSIDE };
+                    }
+                }
+                if let Some(tagged) = tagged.get_mut(m) {
+                    *tagged = true;
+                }
+            }
+        }
+
+        let mut item = Item {
+            document: self.document.id.clone(),
+            ids,
+            tags,
+            tag_weight,
+            mentions: Vec::new(),
+            entities: Vec::new(),
+            entity_type: Vec::new(),
+            pairs: Vec::new(),
+        };
+        // As in libbie, entities are ordered by their first mention in this window, not in the document.
+        let seen = |m: &&usize| positions.get(**m).is_some_and(|p| !p.is_empty());
+        let mut present: Vec<&Entity> = self
+            .entities
+            .iter()
+            .filter(|e| e.mentions.iter().any(|m| seen(&m)))
+            .collect();
+        present.sort_by_key(|e| e.mentions.iter().copied().find(|m| seen(&m)));
+        let mut number = HashMap::new();
+        for entity in &present {
+            let numbered = entity.mentions.iter().filter(seen).map(|m| {
+                *number.entry(*m).or_insert_with(|| {
+                    item.mentions
+                        .push(positions.get(*m).cloned().unwrap_or_default().collect());
+                    item.mentions.len() - 1
+                })
+            });
+            item.entities.push(numbered.collect());
+            item.entity_type.push(entity.label);
+        }
+        item.pairs = self.pairs(&present, tokens);
+        summary.gold_pairs += item.pairs.iter().filter(|p| p.gold.is_some()).count();
+        summary.teacher_pairs += item.pairs.iter().filter(|p| p.teacher.is_some()).count();
+        item
+    }
+
+    fn pairs(&self, entities: &[&Entity], tokens: &[Token]) -> Vec<Pair> {
+        let mut pairs = Vec::new();
+        for (h, head) in entities.iter().enumerate() {
+            for (t, tail) in entities.iter().enumerate() {
+                if h != t {
+                    pairs.extend(self.pair((h, head), (t, tail), tokens));
+                }
+            }
+        }
+        if let Some(most) = self
+            .recipe
+            .training
+            .max_pairs
+            .filter(|most| pairs.len() > *most)
+        {
+            // What somebody said something about first; the sort is stable.
+            pairs.sort_by_key(|(_, notable)| !notable);
+            pairs.truncate(most);
+            pairs.sort_by_key(|(pair, _)| (pair.head, pair.tail));
+        }
+        pairs.into_iter().map(|(pair, _)| pair).collect()
+    }
+
+    /// A pair that gold or a teacher knows about, and whether it is notable: positive, or listed by a teacher.
+    fn pair(
+        &self,
+        (h, head): (usize, &Entity),
+        (t, tail): (usize, &Entity),
+        tokens: &[Token],
+    ) -> Option<(Pair, bool)> {
+        let schema = &self.recipe.schema;
+        let admissible: Vec<bool> = schema
+            .relations
+            .iter()
+            .map(|r| admits(r, schema, head.label, tail.label, h < t))
+            .collect();
+        let stated = Stated::new(
+            &self.soft,
+            (head.label, head.concept),
+            (tail.label, tail.concept),
+            &admissible,
+        );
+        let count = schema.relations.len() + 1;
+        let by_gold: Vec<bool> = admissible
+            .iter()
+            .zip(&self.gold_known)
+            .map(|(a, k)| *a && *k)
+            .collect();
+        let mut admitted = vec![true];
+        admitted.extend(
+            admissible
+                .iter()
+                .zip(&by_gold)
+                .enumerate()
+                .map(|(r, (a, g))| *a && (*g || stated.knows.get(r) == Some(&true))),
+        );
+        if !admitted.iter().skip(1).any(|a| *a) {
+            return None;
+        }
+        let holds = |r: usize, directed: bool| {
+            let found = |a: &Entity, b: &Entity| self.gold.contains(&(a.concept, b.concept, r));
+            // Corpora such as BioRED list the arguments in any order; where types leave only one direction, that one is meant.
+            found(head, tail) || (!directed && found(tail, head))
+        };
+        let positives: Vec<usize> = schema
+            .relations
+            .iter()
+            .enumerate()
+            .filter(|(r, relation)| {
+                let directed =
+                    !relation.symmetric && admits(relation, schema, tail.label, head.label, true);
+                by_gold.get(*r) == Some(&true) && holds(*r, directed)
+            })
+            .map(|(r, _)| r + 1)
+            .collect();
+        let teacher = stated.distribution;
+        let gold = by_gold
+            .contains(&true)
+            .then(|| gold_target(&positives, &by_gold, teacher.as_deref(), count));
+        // A relation that gold knows and the teacher was not asked for: the teacher's zero would be false.
+        let unasked = by_gold
+            .iter()
+            .enumerate()
+            .any(|(r, g)| *g && stated.knows.get(r) != Some(&true));
+        let teacher = if unasked && teacher.is_some() {
+            gold.clone()
+        } else {
+            teacher
+        };
+        let evidence = stated
+            .evidence
+            .map(|bytes| covered(tokens, bytes))
+            .filter(|positions| !positions.is_empty());
+        let notable = stated.listed || !positives.is_empty();
+        Some((
+            Pair {
+                head: h,
+                tail: t,
+                admitted,
+                gold,
+                teacher,
+                evidence,
+            },
+            notable,
+        ))
+    }
+}
+
+/// The gold target `[R + 1]`: the relations that hold share the mass; if none holds, those that gold knows get nothing and the rest is
+/// as the teacher says ("none" without a teacher).
+fn gold_target(
+    positives: &[usize],
+    by_gold: &[bool],
+    teacher: Option<&[f32]>,
+    count: usize,
+) -> Vec<f32> {
+    let mut target = vec![0.0; count];
+    if !positives.is_empty() {
+        for label in positives {
+            if let Some(slot) = target.get_mut(*label) {
+                *slot = 1.0 / positives.len() as f32;
+            }
+        }
+        return target;
+    }
+    if let Some(teacher) = teacher {
+        target.copy_from_slice(teacher);
+        target
+            .iter_mut()
+            .skip(1)
+            .zip(by_gold)
+            .filter(|(_, known)| **known)
+            .for_each(|(p, _)| *p = 0.0);
+        let rest: f32 = target.iter().sum();
+        if rest > 1e-6 {
+            target.iter_mut().for_each(|p| *p /= rest);
+            return target;
+        }
+    }
+    target.fill(0.0);
+    if let Some(none) = target.first_mut() {
+        *none = 1.0;
+    }
+    target
+}
+
+/// Positions (with `[CLS]` at 0) of the tokens that a byte range touches.
+fn covered(tokens: &[Token], bytes: Range<usize>) -> Range<usize> {
+    let first = tokens.partition_point(|t| t.end <= bytes.start);
+    let last = tokens.partition_point(|t| t.start < bytes.end);
+    first + 1..last.max(first) + 1
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,515 @@
+//! Measures a bundle on an annotated corpus, through libbie as a host would use it.
+//!
+//! What counts: mentions of types that the bundle knows, by exact bytes and type, each once; relations between concepts, by document.
+//! A relation type is measured against the corpus if any document of it has such a relation (a pair without one is then a negative).
+//! A type that the corpus lacks can be measured against a teacher's labels: a pair whose stated probability is at least
+//! [`LABEL_HOLDS`] counts as gold, on the documents that the teacher has read. Other relation types are left out.
+//!
+//! `gold_entities`: the gold mentions are given, the bundle only relates them. `end_to_end`: the bundle finds mentions and relations; see
+//! [`metrics::resolve`] for how its groups are compared with concepts.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use bie::bundle::Manifest;
+use bie::engine::{GivenMention, ScoredPair};
+use bie::{Engine, Extraction, Options};
+use serde_json::{Map, Value, json};
+
+use crate::corpus::Document;
+use crate::dataset::read_corpus;
+use crate::error::{Error, Result};
+use crate::metrics::{self, Grouped, Scores, Span, Tally, Triple};
+use crate::recipe::Format;
+use crate::teacher::{self, Labels, NONE};
+
+/// Stated probability from which a teacher's label counts as gold.
+pub const LABEL_HOLDS: f32 = 0.5;
+
+/// Names in published corpora of what schemas commonly call otherwise; a schema's own name goes before.
+const KNOWN_NAMES: [(&str, &str); 11] = [
+    ("CID", "causes"),
+    ("SpecificDisease", "Disease"),
+    ("DiseaseClass", "Disease"),
+    ("Modifier", "Disease"),
+    ("CompositeMention", "Disease"),
+    ("DiseaseOrPhenotypicFeature", "Disease"),
+    ("ChemicalEntity", "Chemical"),
+    ("GeneOrGeneProduct", "Gene"),
+    ("SequenceVariant", "Variant"),
+    ("OrganismTaxon", "Species"),
+    ("Drug_Interaction", "interacts"),
+];
+
+/// What to measure on.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The corpus.
+    pub corpus: PathBuf,
+    /// Its format.
+    pub format: Format,
+    /// The corpus's labels to the bundle's; labels that are not listed stand for themselves or for their usual names ("CID" is "causes").
+    pub map: BTreeMap<String, String>,
+    /// Soft labels that stand in for gold for relation types that the corpus lacks.
+    pub relations_from: Option<PathBuf>,
+}
+
+/// Something that extracts and relates: libbie's engine, or a stand-in in tests.
+pub trait Model {
+    /// Types, thresholds.
+    fn manifest(&self) -> &Manifest;
+    /// The bundle's hash.
+    fn hash(&self) -> &str;
+    /// Number of tokens of a text, without special ones.
+    fn tokens(&self, text: &str) -> Result<usize>;
+    /// See [`Engine::extract`]; offsets are bytes.
+    fn extract(&self, text: &str) -> Result<Extraction>;
+    /// See [`Engine::relate`].
+    fn relate(&self, text: &str, mentions: &[GivenMention]) -> Result<Vec<ScoredPair>>;
+}
+
+impl Model for Engine {
+    fn manifest(&self) -> &Manifest {
+        Engine::manifest(self)
+    }
+
+    fn hash(&self) -> &str {
+        self.bundle_hash()
+    }
+
+    fn tokens(&self, text: &str) -> Result<usize> {
+        Ok(self
+            .encoder()
+            .encode(text)?
+            .sentences
+            .iter()
+            .map(Vec::len)
+            .sum())
+    }
+
+    fn extract(&self, text: &str) -> Result<Extraction> {
+        Ok(Engine::extract(self, text, &Options::default())?)
+    }
+
+    fn relate(&self, text: &str, mentions: &[GivenMention]) -> Result<Vec<ScoredPair>> {
+        Ok(Engine::relate(self, text, mentions)?)
+    }
+}
+
+/// What was measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The bundle's model id.
+    pub model_id: String,
+    /// The bundle's hash.
+    pub bundle_hash: String,
+    /// Documents read.
+    pub documents: usize,
+    /// Mentions by exact bytes and type.
+    pub ner: Scores,
+    /// Relations between given gold entities.
+    pub gold_entities: Scores,
+    /// Relations between entities that the bundle found.
+    pub end_to_end: Scores,
+    /// Where the gold of each measured relation type is from: "corpus" or "labels".
+    pub gold_from: Vec<(String, &'static str)>,
+    /// Tokens of the texts by the time that extraction took, on one thread.
+    pub tokens_per_second: f64,
+}
+
+impl Report {
+    /// The report as `distill eval --json` prints it.
+    pub fn json(&self) -> Value {
+        let gold: Map<String, Value> = self
+            .gold_from
+            .iter()
+            .map(|(name, from)| (name.clone(), json!(from)))
+            .collect();
+        json!({
+            "model_id": self.model_id,
+            "bundle_hash": self.bundle_hash,
+            "documents": self.documents,
+            "ner": self.ner.json(),
+            "relations": { "gold_entities": self.gold_entities.json(), "end_to_end": self.end_to_end.json(), "gold": gold },
+            "tokens_per_second": (self.tokens_per_second * 10.0).round() / 10.0,
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} on {} documents, {:.0} tokens/s",
+            self.model_id, self.documents, self.tokens_per_second
+        )?;
+        for (title, scores) in [
+            ("entities", &self.ner),
+            ("relations, gold entities", &self.gold_entities),
+            ("relations, end to end", &self.end_to_end),
+        ] {
+            writeln!(
+                f,
+                "\n{title:<26}{:>8}{:>8}{:>8}{:>9}",
+                "prec %", "rec %", "F1 %", "support"
+            )?;
+            f.write_str(&scores.rows())?;
+        }
+        let from_labels: Vec<&str> = self
+            .gold_from
+            .iter()
+            .filter(|(_, from)| *from == "labels")
+            .map(|(name, _)| name.as_str())
+            .collect();
+        if !from_labels.is_empty() {
+            writeln!(
+                f,
+                "\nmeasured against the teacher's labels, not against gold: {}",
+                from_labels.join(", ")
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Measures a model; `tick` is told the number of documents done and of all.
+///
+/// # Errors
+/// The corpus or the labels are bad or fit the bundle in nothing, or the model fails.
+pub fn run(model: &impl Model, job: &Job, mut tick: impl FnMut(usize, usize)) -> Result<Report> {
+    let manifest = model.manifest();
+    let corpus = read_corpus(job.format, &job.corpus)?;
+    let labels = match &job.relations_from {
+        Some(path) => teacher::read(path)?,
+        None => Vec::new(),
+    };
+    let (types, relations) = (manifest.entities.len(), manifest.relations.len());
+    let gold = Gold::new(manifest, &job.map, &corpus.documents, &labels);
+    if gold.documents.iter().all(|d| d.mentions.is_empty()) {
+        let known: Vec<&str> = manifest.entities.iter().map(|e| e.name.as_str()).collect();
+        return Err(Error::file(
+            &job.corpus,
+            format!(
+                "no mention is of a type that the bundle knows ({}); give --map",
+                known.join(", ")
+            ),
+        ));
+    }
+    if let Some(path) = job.relations_from.as_ref().filter(|_| gold.labelled == 0) {
+        return Err(Error::file(
+            path,
+            "no row has the id and the text of a document of the corpus",
+        ));
+    }
+    let (mut ner, mut given, mut found) = (
+        Tally::new(types),
+        Tally::new(relations),
+        Tally::new(relations),
+    );
+    let (mut tokens, mut time) = (0, Duration::ZERO);
+    for (n, (document, gold)) in corpus.documents.iter().zip(&gold.documents).enumerate() {
+        tokens += model.tokens(&document.text)?;
+        let start = Instant::now();
+        let extraction = model.extract(&document.text)?;
+        time += start.elapsed();
+        let mentions = grouped(&extraction);
+        let spans: BTreeSet<Span> = mentions.iter().map(|m| m.span).collect();
+        ner.compare(&gold.mentions.keys().copied().collect(), &spans, |span| {
+            span.label
+        });
+
+        let (triples, unmatched) =
+            metrics::resolve(&gold.mentions, &mentions, &between_groups(&extraction));
+        found.compare(&gold.relations, &gold.judged(manifest, triples), |t| {
+            t.label
+        });
+        unmatched
+            .into_iter()
+            .filter(|label| gold.known.get(*label) == Some(&true))
+            .for_each(|label| found.false_positive(label));
+        given.compare(
+            &gold.relations,
+            &gold.judged(manifest, related(model, document, gold)?),
+            |t| t.label,
+        );
+        tick(n + 1, corpus.documents.len());
+    }
+    let names: Vec<String> = manifest.relations.iter().map(|r| r.name.clone()).collect();
+    let measured: Vec<bool> = gold.sources.iter().map(Option::is_some).collect();
+    Ok(Report {
+        model_id: manifest.model_id.clone(),
+        bundle_hash: model.hash().to_owned(),
+        documents: corpus.documents.len(),
+        ner: ner.scores(
+            &manifest
+                .entities
+                .iter()
+                .map(|e| e.name.clone())
+                .collect::<Vec<_>>(),
+            &gold.annotated,
+        ),
+        gold_entities: given.scores(&names, &measured),
+        end_to_end: found.scores(&names, &measured),
+        gold_from: names
+            .iter()
+            .zip(&gold.sources)
+            .filter_map(|(name, from)| Some((name.clone(), (*from)?)))
+            .collect(),
+        tokens_per_second: tokens as f64 / time.as_secs_f64().max(1e-9),
+    })
+}
+
+/// The mentions of a result.
+fn grouped(extraction: &Extraction) -> Vec<Grouped> {
+    let mention = |e: &bie::result::Entity| Grouped {
+        span: Span {
+            start: e.start as usize,
+            end: e.end as usize,
+            label: e.label as usize,
+        },
+        group: e.group as usize,
+    };
+    extraction.entities.iter().map(mention).collect()
+}
+
+/// The relations of a result: head group, tail group, label.
+fn between_groups(extraction: &Extraction) -> Vec<(usize, usize, usize)> {
+    let group = |mention: u32| Some(extraction.entities.get(mention as usize)?.group as usize);
+    extraction
+        .relations
+        .iter()
+        .filter_map(|r| Some((group(r.head)?, group(r.tail)?, r.label as usize)))
+        .collect()
+}
+
+/// What the model says about the gold entities.
+fn related(
+    model: &impl Model,
+    document: &Document,
+    gold: &GoldDocument,
+) -> Result<BTreeSet<Triple>> {
+    let manifest = model.manifest();
+    // An entity is a concept with a type: its number holds both.
+    let types = manifest.entities.len();
+    let mentions: Vec<GivenMention> = gold
+        .mentions
+        .iter()
+        .flat_map(|(span, concepts)| {
+            let given = |concept: &usize| GivenMention {
+                start: span.start,
+                end: span.end,
+                label: span.label,
+                entity: concept * types + span.label,
+            };
+            concepts.iter().map(given)
+        })
+        .collect();
+    let mut triples = BTreeSet::new();
+    for pair in model.relate(&document.text, &mentions)? {
+        for ((label, relation), p) in manifest
+            .relations
+            .iter()
+            .enumerate()
+            .zip(pair.probabilities.iter().skip(1))
+        {
+            if *p > 0.0 && *p >= relation.threshold {
+                triples.insert(Triple {
+                    head: pair.head / types,
+                    tail: pair.tail / types,
+                    label,
+                });
+            }
+        }
+    }
+    Ok(triples)
+}
+
+/// A corpus in the terms of a bundle's schema.
+struct Gold {
+    documents: Vec<GoldDocument>,
+    /// `[K]`: entity types that the corpus has.
+    annotated: Vec<bool>,
+    /// `[R]`: where each relation type's gold is from, if anywhere.
+    sources: Vec<Option<&'static str>>,
+    /// Rows of labels that were used.
+    labelled: usize,
+}
+
+/// One document in the terms of the schema; concepts are numbered.
+struct GoldDocument {
+    mentions: BTreeMap<Span, Vec<usize>>,
+    relations: BTreeSet<Triple>,
+    /// `[R]`: relation types whose gold is known for this document.
+    known: Vec<bool>,
+}
+
+impl Gold {
+    fn new(
+        manifest: &Manifest,
+        map: &BTreeMap<String, String>,
+        documents: &[Document],
+        labels: &[Labels],
+    ) -> Gold {
+        let entity = |label: &str| {
+            named(label, map, |name| {
+                manifest.entities.iter().position(|e| e.name == name)
+            })
+        };
+        let relation = |label: &str| {
+            named(label, map, |name| {
+                manifest.relations.iter().position(|r| r.name == name)
+            })
+        };
+        let mut gold = Gold {
+            documents: Vec::new(),
+            annotated: vec![false; manifest.entities.len()],
+            sources: vec![None; manifest.relations.len()],
+            labelled: 0,
+        };
+        for label in documents
+            .iter()
+            .flat_map(|d| &d.relations)
+            .filter_map(|r| relation(&r.label))
+        {
+            gold.sources
+                .get_mut(label)
+                .into_iter()
+                .for_each(|source| *source = Some("corpus"));
+        }
+        let by_corpus: Vec<bool> = gold.sources.iter().map(Option::is_some).collect();
+        let mut rows: HashMap<&str, Vec<&Labels>> = HashMap::new();
+        labels
+            .iter()
+            .for_each(|row| rows.entry(&row.id).or_default().push(row));
+        for document in documents {
+            let mut numbers: HashMap<&str, usize> = HashMap::new();
+            let mut read = GoldDocument {
+                mentions: BTreeMap::new(),
+                relations: BTreeSet::new(),
+                known: by_corpus.clone(),
+            };
+            for mention in &document.mentions {
+                let Some(label) = entity(&mention.label) else {
+                    continue;
+                };
+                gold.annotated
+                    .get_mut(label)
+                    .into_iter()
+                    .for_each(|annotated| *annotated = true);
+                let concepts = read
+                    .mentions
+                    .entry(Span {
+                        start: mention.start,
+                        end: mention.end,
+                        label,
+                    })
+                    .or_default();
+                for concept in &mention.concepts {
+                    let next = numbers.len();
+                    let number = *numbers.entry(concept).or_insert(next);
+                    if !concepts.contains(&number) {
+                        concepts.push(number);
+                    }
+                }
+            }
+            let triple = |head: &str, tail: &str, label| {
+                Some(Triple {
+                    head: *numbers.get(head)?,
+                    tail: *numbers.get(tail)?,
+                    label,
+                })
+            };
+            let stated = document
+                .relations
+                .iter()
+                .filter_map(|r| triple(&r.head, &r.tail, relation(&r.label)?));
+            read.relations
+                .extend(stated.map(|t| canonical(manifest, t)));
+            for row in rows
+                .get(document.id.as_str())
+                .into_iter()
+                .flatten()
+                .filter(|row| row.text == document.text)
+            {
+                let Some(pairs) = &row.pairs else { continue };
+                gold.labelled += 1;
+                for name in pairs.default.keys().filter(|name| *name != NONE) {
+                    let Some(label) =
+                        relation(name).filter(|label| by_corpus.get(*label) == Some(&false))
+                    else {
+                        continue;
+                    };
+                    gold.sources
+                        .get_mut(label)
+                        .into_iter()
+                        .for_each(|source| *source = Some("labels"));
+                    read.known
+                        .get_mut(label)
+                        .into_iter()
+                        .for_each(|known| *known = true);
+                    let holds = pairs
+                        .pairs
+                        .iter()
+                        .filter(|p| p.probabilities.get(name).is_some_and(|p| *p >= LABEL_HOLDS));
+                    read.relations.extend(
+                        holds
+                            .filter_map(|p| triple(&p.head, &p.tail, label))
+                            .map(|t| canonical(manifest, t)),
+                    );
+                }
+            }
+            gold.documents.push(read);
+        }
+        gold
+    }
+}
+
+impl GoldDocument {
+    /// The predictions that can be judged here: of types whose gold is known.
+    fn judged(&self, manifest: &Manifest, triples: BTreeSet<Triple>) -> BTreeSet<Triple> {
+        triples
+            .into_iter()
+            .filter(|t| self.known.get(t.label) == Some(&true))
+            .map(|t| canonical(manifest, t))
+            .collect()
+    }
+}
+
+/// The type that a corpus's label stands for: as mapped, else of the same name, else of the usual other name.
+fn named(
+    label: &str,
+    map: &BTreeMap<String, String>,
+    position: impl Fn(&str) -> Option<usize>,
+) -> Option<usize> {
+    match map.get(label) {
+        Some(name) => position(name),
+        None => position(label).or_else(|| {
+            KNOWN_NAMES
+                .iter()
+                .find(|(known, _)| *known == label)
+                .and_then(|(_, name)| position(name))
+        }),
+    }
+}
+
+/// Head and tail of a symmetric relation in a fixed order.
+fn canonical(manifest: &Manifest, triple: Triple) -> Triple {
+    if manifest
+        .relations
+        .get(triple.label)
+        .is_some_and(|r| r.symmetric)
+    {
+        Triple {
+            head: triple.head.min(triple.tail),
+            tail: triple.head.max(triple.tail),
+            ..triple
+        }
+    } else {
+        triple
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,760 @@
+//! AdamW: Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2), and clipping by the global norm.
+//!
+//! A parameter with a sparse gradient (an embedding table, of which a batch touches some rows) is updated row by row: each row is an
+//! Adam run of its own over the steps that touch it, with its own moments, step count and decay. An untouched row costs nothing and
+//! does not move. (Dense Adam would let its momentum run on; counting steps globally would make a rare row's first step some three
+//! times the rate, because its moments are young while the correction believes them old.)
+//!
+//! The work is split over threads by elements, and the norm is summed over blocks of fixed size in a fixed order, so the result does
+//! not depend on the number of threads.
+
+use std::thread;
+
+use crate::error::{Error, Result};
+
+/// Elements that one task updates, and over which one partial sum of the norm runs.
+const BLOCK: usize = 1 << 15;
+
+/// Constants of the algorithm.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub epsilon: f32,
+    /// Decoupled decay, times the rate.
+    pub weight_decay: f32,
+    /// Largest global norm of all gradients together; larger ones are scaled down.
+    pub clip: f32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            weight_decay: 0.01,
+            clip: 1.0,
+        }
+    }
+}
+
+/// How one parameter is trained.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameter {
+    /// Its name, for checkpoints and messages.
+    pub name: String,
+    /// Its shape; the values are flat and row-major.
+    pub shape: Vec<usize>,
+    /// Peak rate.
+    pub rate: f32,
+    /// Whether weight decay applies.
+    pub decay: bool,
+}
+
+impl Parameter {
+    /// Decay applies to matrices; vectors are biases and normalisation, which it would only push to zero.
+    pub fn new(name: impl Into<String>, shape: &[usize], rate: f32) -> Parameter {
+        Parameter {
+            name: name.into(),
+            shape: shape.to_vec(),
+            rate,
+            decay: shape.len() > 1,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Elements of one row of the first axis.
+    fn width(&self) -> usize {
+        self.shape.iter().skip(1).product()
+    }
+}
+
+/// The gradient of one parameter.
+#[derive(Clone, Copy, Debug)]
+pub enum Gradient<'a> {
+    /// One number per element.
+    Dense(&'a [f32]),
+    /// Only some rows of the first axis; a row that is named several times gets the sum.
+    Rows {
+        /// The row of each gradient row.
+        rows: &'a [i64],
+        /// `[rows, width]`.
+        values: &'a [f32],
+    },
+}
+
+/// Moments of one parameter.
+#[derive(Clone, Debug, PartialEq)]
+struct Moments {
+    first: Vec<f32>,
+    second: Vec<f32>,
+    /// Steps that touched each row; one element if gradients are dense.
+    steps: Vec<u32>,
+}
+
+/// The optimizer: a fixed list of parameters and their moments. The values stay with the caller.
+#[derive(Clone, Debug)]
+pub struct AdamW {
+    settings: Settings,
+    parameters: Vec<Parameter>,
+    moments: Vec<Moments>,
+}
+
+/// One contiguous piece of one parameter.
+struct Task<'a> {
+    values: &'a mut [f32],
+    first: &'a mut [f32],
+    second: &'a mut [f32],
+    gradient: &'a [f32],
+    rate: f32,
+    decay: f32,
+    /// Steps that these elements have taken, this one included.
+    step: u32,
+}
+
+/// Gradient rows summed by row.
+struct Rows {
+    /// Ascending, each once.
+    rows: Vec<usize>,
+    /// `[rows, width]`.
+    sums: Vec<f32>,
+}
+
+impl AdamW {
+    /// Moments start at zero.
+    pub fn new(settings: Settings, parameters: Vec<Parameter>) -> AdamW {
+        let moments = parameters
+            .iter()
+            .map(|p| Moments {
+                first: vec![0.0; p.len()],
+                second: vec![0.0; p.len()],
+                steps: vec![0; p.shape.first().copied().unwrap_or(1)],
+            })
+            .collect();
+        AdamW {
+            settings,
+            parameters,
+            moments,
+        }
+    }
+
+    /// The parameters, in the order in which [`AdamW::step`] expects values and gradients.
+    pub fn parameters(&self) -> &[Parameter] {
+        &self.parameters
+    }
+
+    /// One step: clips the gradients together, then moves every value; each parameter's rate is its peak rate times `factor`.
+    /// Returns the global norm before clipping.
+    ///
+    /// # Errors
+    /// A gradient is not finite (nothing has moved then), or a list, slice or row does not fit the parameters.
+    pub fn step(
+        &mut self,
+        values: &mut [&mut [f32]],
+        gradients: &[Gradient],
+        factor: f32,
+        threads: usize,
+    ) -> Result<f32> {
+        self.check(values, gradients)?;
+        let mut summed = Vec::with_capacity(gradients.len());
+        for (parameter, gradient) in self.parameters.iter().zip(gradients) {
+            summed.push(match gradient {
+                Gradient::Dense(_) => None,
+                Gradient::Rows { rows, values } => Some(sum_rows(parameter, rows, values)?),
+            });
+        }
+        let flat: Vec<&[f32]> = gradients
+            .iter()
+            .zip(&summed)
+            .map(|(gradient, rows)| match (gradient, rows) {
+                (_, Some(rows)) => rows.sums.as_slice(),
+                (Gradient::Dense(values), _) => values,
+                (Gradient::Rows { .. }, None) => &[],
+            })
+            .collect();
+        let norm = global_norm(&flat, threads);
+        if !norm.is_finite() {
+            return Err(Error::Training(
+                "the gradient is not finite; lower the rates, or resume from a checkpoint"
+                    .to_owned(),
+            ));
+        }
+        let scale = if norm > f64::from(self.settings.clip) {
+            (f64::from(self.settings.clip) / norm) as f32
+        } else {
+            1.0
+        };
+
+        let mut tasks = Vec::new();
+        let decay = self.settings.weight_decay;
+        for ((((parameter, moments), values), gradient), rows) in self
+            .parameters
+            .iter()
+            .zip(&mut self.moments)
+            .zip(values.iter_mut())
+            .zip(flat)
+            .zip(&summed)
+        {
+            let rate = parameter.rate * factor;
+            let decay = if parameter.decay { rate * decay } else { 0.0 };
+            match rows {
+                None => {
+                    moments.steps.iter_mut().for_each(|step| *step += 1);
+                    let step = moments.steps.first().copied().unwrap_or(1);
+                    let pieces = values
+                        .chunks_mut(BLOCK)
+                        .zip(moments.first.chunks_mut(BLOCK))
+                        .zip(moments.second.chunks_mut(BLOCK));
+                    tasks.extend(pieces.zip(gradient.chunks(BLOCK)).map(
+                        |(((values, first), second), gradient)| Task {
+                            values,
+                            first,
+                            second,
+                            gradient,
+                            rate,
+                            decay,
+                            step,
+                        },
+                    ));
+                }
+                Some(rows) => {
+                    let width = parameter.width().max(1);
+                    let Moments {
+                        first,
+                        second,
+                        steps,
+                    } = moments;
+                    let touched = pick(values, width, &rows.rows)
+                        .zip(pick(first, width, &rows.rows))
+                        .zip(pick(second, width, &rows.rows));
+                    let touched = touched
+                        .zip(pick(steps, 1, &rows.rows))
+                        .zip(gradient.chunks(width));
+                    for ((((values, first), second), step), gradient) in touched {
+                        step.iter_mut().for_each(|step| *step += 1);
+                        let step = step.first().copied().unwrap_or(1);
+                        tasks.push(Task {
+                            values,
+                            first,
+                            second,
+                            gradient,
+                            rate,
+                            decay,
+                            step,
+                        });
+                    }
+                }
+            }
+        }
+        let settings = self.settings;
+        each(
+            tasks,
+            threads,
+            |task| task.values.len(),
+            |task| update(task, settings, scale),
+        );
+        Ok(norm as f32)
+    }
+
+    fn check(&self, values: &[&mut [f32]], gradients: &[Gradient]) -> Result<()> {
+        if values.len() != self.parameters.len() || gradients.len() != self.parameters.len() {
+            let (found, expected) = (values.len().min(gradients.len()), self.parameters.len());
+            return Err(Error::Training(format!(
+                "the optimizer has {expected} parameters, but {found} values or gradients were given"
+            )));
+        }
+        for ((parameter, values), gradient) in self.parameters.iter().zip(values).zip(gradients) {
+            let fits = match gradient {
+                Gradient::Dense(gradient) => gradient.len() == parameter.len(),
+                Gradient::Rows { rows, values } => values.len() == rows.len() * parameter.width(),
+            };
+            if values.len() != parameter.len() || !fits {
+                return Err(Error::Training(format!(
+                    "values or gradient of parameter {} do not fit its shape {:?}",
+                    parameter.name, parameter.shape
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// First moments, second moments and step counts of every parameter, for a checkpoint.
+    pub fn moments(&self) -> impl Iterator<Item = (&Parameter, &[f32], &[f32], &[u32])> {
+        self.parameters.iter().zip(&self.moments).map(|(p, m)| {
+            (
+                p,
+                m.first.as_slice(),
+                m.second.as_slice(),
+                m.steps.as_slice(),
+            )
+        })
+    }
+
+    /// Puts back what [`AdamW::moments`] gave for the parameter of this name.
+    ///
+    /// # Errors
+    /// There is no such parameter, or the sizes differ.
+    pub fn restore(
+        &mut self,
+        name: &str,
+        first: Vec<f32>,
+        second: Vec<f32>,
+        steps: Vec<u32>,
+    ) -> Result<()> {
+        let found = self
+            .parameters
+            .iter()
+            .position(|p| p.name == name)
+            .and_then(|at| self.moments.get_mut(at));
+        match found {
+            Some(moments)
+                if (
+                    moments.first.len(),
+                    moments.second.len(),
+                    moments.steps.len(),
+                ) == (first.len(), second.len(), steps.len()) =>
+            {
+                *moments = Moments {
+                    first,
+                    second,
+                    steps,
+                };
+                Ok(())
+            }
+            _ => Err(Error::Training(format!(
+                "the checkpoint's moments of parameter {name} do not fit the student"
+            ))),
+        }
+    }
+}
+
+/// Sums gradient rows of the same row, in the order in which they are given.
+fn sum_rows(parameter: &Parameter, rows: &[i64], values: &[f32]) -> Result<Rows> {
+    let width = parameter.width().max(1);
+    let count = parameter.shape.first().copied().unwrap_or(0);
+    let mut order = Vec::with_capacity(rows.len());
+    for (at, row) in rows.iter().enumerate() {
+        match usize::try_from(*row) {
+            Ok(row) if row < count => order.push((row, at)),
+            _ => {
+                return Err(Error::Training(format!(
+                    "the gradient of parameter {} names row {row} of {count}",
+                    parameter.name
+                )));
+            }
+        }
+    }
+    order.sort_unstable();
+    let mut summed = Rows {
+        rows: Vec::new(),
+        sums: Vec::new(),
+    };
+    for (row, at) in order {
+        let Some(gradient) = values.get(at * width..(at + 1) * width) else {
+            continue;
+        };
+        if summed.rows.last() == Some(&row) {
+            let sum = summed.sums.len() - width;
+            summed
+                .sums
+                .iter_mut()
+                .skip(sum)
+                .zip(gradient)
+                .for_each(|(sum, g)| *sum += g);
+        } else {
+            summed.rows.push(row);
+            summed.sums.extend_from_slice(gradient);
+        }
+    }
+    Ok(summed)
+}
+
+/// The given rows (ascending, each once) of a table, each to be changed on its own.
+fn pick<'a, T>(
+    table: &'a mut [T],
+    width: usize,
+    rows: &'a [usize],
+) -> impl Iterator<Item = &'a mut [T]> {
+    let mut rows = rows.iter().peekable();
+    table
+        .chunks_mut(width)
+        .enumerate()
+        .filter_map(move |(at, row)| rows.next_if(|wanted| **wanted == at).map(|_| row))
+}
+
+/// The Euclidean norm of all gradients together.
+fn global_norm(gradients: &[&[f32]], threads: usize) -> f64 {
+    let mut sums: Vec<(&[f32], f64)> = gradients
+        .iter()
+        .flat_map(|g| g.chunks(BLOCK))
+        .map(|block| (block, 0.0))
+        .collect();
+    each(
+        sums.iter_mut().collect(),
+        threads,
+        |(block, _)| block.len(),
+        |(block, sum)| *sum = sum_of_squares(block),
+    );
+    sums.iter().map(|(_, sum)| sum).sum::<f64>().sqrt()
+}
+
+/// Eight partial sums side by side: the order is fixed, and the compiler can use vector registers.
+fn sum_of_squares(block: &[f32]) -> f64 {
+    let mut lanes = [0.0f64; 8];
+    let mut chunks = block.chunks_exact(lanes.len());
+    for chunk in &mut chunks {
+        for (lane, g) in lanes.iter_mut().zip(chunk) {
+            *lane += f64::from(*g) * f64::from(*g);
+        }
+    }
+    let rest: f64 = chunks
+        .remainder()
+        .iter()
+        .map(|g| f64::from(*g) * f64::from(*g))
+        .sum();
+    lanes.iter().sum::<f64>() + rest
+}
+
+/// One Adam step of one piece.
+fn update(task: Task, settings: Settings, scale: f32) {
+    let Settings {
+        beta1,
+        beta2,
+        epsilon,
+        ..
+    } = settings;
+    let step = i32::try_from(task.step).unwrap_or(i32::MAX);
+    let correction1 = (1.0 - f64::from(beta1).powi(step)) as f32;
+    let correction2 = (1.0 - f64::from(beta2).powi(step)) as f32;
+    let (rate, keep) = (task.rate / correction1, 1.0 - task.decay);
+    let root = 1.0 / correction2.sqrt();
+    let elements = task
+        .values
+        .iter_mut()
+        .zip(task.first)
+        .zip(task.second)
+        .zip(task.gradient);
+    for (((value, first), second), gradient) in elements {
+        let gradient = gradient * scale;
+        *first = beta1 * *first + (1.0 - beta1) * gradient;
+        *second = beta2 * *second + (1.0 - beta2) * gradient * gradient;
+        *value = *value * keep - rate * *first / (second.sqrt() * root + epsilon);
+    }
+}
+
+/// Runs independent tasks on `threads` threads, in runs of about equal total size.
+fn each<T: Send>(
+    tasks: Vec<T>,
+    threads: usize,
+    size: impl Fn(&T) -> usize,
+    run: impl Fn(T) + Sync,
+) {
+    let total: usize = tasks.iter().map(&size).sum();
+    if threads <= 1 || total < BLOCK {
+        tasks.into_iter().for_each(run);
+        return;
+    }
+    let share = total.div_ceil(threads);
+    let mut tasks = tasks.into_iter().peekable();
+    thread::scope(|scope| {
+        while tasks.peek().is_some() {
+            let mut taken = 0;
+            let mut part = Vec::new();
+            while taken < share
+                && let Some(task) = tasks.next()
+            {
+                taken += size(&task);
+                part.push(task);
+            }
+            let run = &run;
+            if tasks.peek().is_some() {
+                scope.spawn(move || part.into_iter().for_each(run));
+            } else {
+                part.into_iter().for_each(run);
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn plain() -> Settings {
+        Settings {
+            weight_decay: 0.1,
+            clip: 1e9,
+            ..Settings::default()
+        }
+    }
+
+    /// The algorithm as the paper writes it, one number at a time in f64.
+    fn by_hand(mut value: f64, gradients: &[f64], rate: f64, decay: f64) -> f64 {
+        let (mut m, mut v) = (0.0, 0.0);
+        for (t, g) in gradients.iter().enumerate() {
+            m = 0.9 * m + 0.1 * g;
+            v = 0.999 * v + 0.001 * g * g;
+            let t = t as i32 + 1;
+            let (m_hat, v_hat) = (m / (1.0 - 0.9f64.powi(t)), v / (1.0 - 0.999f64.powi(t)));
+            value -= rate * (m_hat / (v_hat.sqrt() + 1e-8) + decay * value);
+        }
+        value
+    }
+
+    #[test]
+    fn the_first_steps_are_those_computed_by_hand() {
+        let mut adam = AdamW::new(
+            plain(),
+            vec![
+                Parameter::new("w", &[1, 2], 0.1),
+                Parameter::new("b", &[1], 0.1),
+            ],
+        );
+        let (mut w, mut b) = (vec![1.0, -2.0], vec![1.0]);
+        adam.step(
+            &mut [&mut w, &mut b],
+            &[Gradient::Dense(&[0.5, -0.1]), Gradient::Dense(&[0.5])],
+            1.0,
+            1,
+        )
+        .unwrap();
+        // 1 - 0.1 * 0.1 * 1 - 0.1 * 0.5/|0.5| = 0.89; -2 + 0.02 + 0.1 = -1.88; the bias does not decay: 0.9
+        assert!(
+            (w[0] - 0.89).abs() < 1e-6 && (w[1] + 1.88).abs() < 1e-6 && (b[0] - 0.9).abs() < 1e-6,
+            "{w:?} {b:?}"
+        );
+        adam.step(
+            &mut [&mut w, &mut b],
+            &[Gradient::Dense(&[0.1, 0.3]), Gradient::Dense(&[0.1])],
+            1.0,
+            1,
+        )
+        .unwrap();
+        assert!((f64::from(w[0]) - by_hand(1.0, &[0.5, 0.1], 0.1, 0.1)).abs() < 1e-6);
+        assert!((f64::from(w[1]) - by_hand(-2.0, &[-0.1, 0.3], 0.1, 0.1)).abs() < 1e-6);
+        assert!((f64::from(b[0]) - by_hand(1.0, &[0.5, 0.1], 0.1, 0.0)).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_quadratic_is_minimised() {
+        let target = [3.0f32, -1.0, 0.5, 12.0];
+        let mut adam = AdamW::new(
+            Settings {
+                weight_decay: 0.0,
+                clip: 1e9,
+                ..Settings::default()
+            },
+            vec![Parameter::new("x", &[4], 0.1)],
+        );
+        let mut x = vec![0.0f32; 4];
+        for step in 0..2000 {
+            let gradient: Vec<f32> = x.iter().zip(&target).map(|(x, t)| 2.0 * (x - t)).collect();
+            adam.step(
+                &mut [&mut x],
+                &[Gradient::Dense(&gradient)],
+                crate::schedule::factor(step, 2000, 0.1),
+                1,
+            )
+            .unwrap();
+        }
+        assert!(
+            x.iter().zip(&target).all(|(x, t)| (x - t).abs() < 1e-3),
+            "{x:?}"
+        );
+    }
+
+    #[test]
+    fn clipping_scales_all_gradients_together() {
+        let mut adam = AdamW::new(
+            Settings {
+                clip: 1.0,
+                ..plain()
+            },
+            vec![
+                Parameter::new("a", &[1], 0.1),
+                Parameter::new("e", &[2, 1], 0.1),
+            ],
+        );
+        let (mut a, mut e) = (vec![0.0], vec![0.0, 0.0]);
+        let norm = adam
+            .step(
+                &mut [&mut a, &mut e],
+                &[
+                    Gradient::Dense(&[3.0]),
+                    Gradient::Rows {
+                        rows: &[1, 1],
+                        values: &[1.0, 3.0],
+                    },
+                ],
+                1.0,
+                1,
+            )
+            .unwrap();
+        assert_eq!(norm, 5.0, "the two gradients of row 1 are summed first");
+        let moments: Vec<f32> = adam
+            .moments()
+            .flat_map(|(_, first, _, _)| first.to_vec())
+            .collect();
+        assert!(
+            moments
+                .iter()
+                .zip([0.06, 0.0, 0.08])
+                .all(|(m, expected)| (m - expected).abs() < 1e-7),
+            "{moments:?}"
+        );
+    }
+
+    #[test]
+    fn a_row_is_an_adam_run_over_the_steps_that_touch_it() {
+        let mut adam = AdamW::new(plain(), vec![Parameter::new("e", &[3, 2], 0.1)]);
+        let mut e = vec![1.0f32; 6];
+        adam.step(
+            &mut [&mut e],
+            &[Gradient::Rows {
+                rows: &[2, 0],
+                values: &[0.5, 0.5, 0.2, 0.2],
+            }],
+            1.0,
+            1,
+        )
+        .unwrap();
+        adam.step(
+            &mut [&mut e],
+            &[Gradient::Rows {
+                rows: &[2, 2],
+                values: &[0.1, 0.2, 0.0, 0.1],
+            }],
+            1.0,
+            1,
+        )
+        .unwrap();
+        let expected = [
+            by_hand(1.0, &[0.2], 0.1, 0.1),
+            by_hand(1.0, &[0.2], 0.1, 0.1),
+            1.0,
+            1.0,
+            by_hand(1.0, &[0.5, 0.1], 0.1, 0.1),
+            by_hand(1.0, &[0.5, 0.3], 0.1, 0.1),
+        ];
+        assert!(
+            e.iter()
+                .zip(expected)
+                .all(|(e, expected)| (f64::from(*e) - expected).abs() < 1e-6),
+            "{e:?} {expected:?}"
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_nothing_moves() {
+        let mut adam = AdamW::new(plain(), vec![Parameter::new("e", &[2, 1], 0.1)]);
+        let mut e = vec![1.0f32, 1.0];
+        for (gradient, why) in [
+            (
+                Gradient::Rows {
+                    rows: &[2],
+                    values: &[0.1],
+                },
+                "names row 2 of 2",
+            ),
+            (
+                Gradient::Rows {
+                    rows: &[-1],
+                    values: &[0.1],
+                },
+                "names row -1",
+            ),
+            (
+                Gradient::Rows {
+                    rows: &[0],
+                    values: &[],
+                },
+                "do not fit",
+            ),
+            (Gradient::Dense(&[1.0]), "do not fit"),
+            (Gradient::Dense(&[1.0, f32::NAN]), "not finite"),
+        ] {
+            let error = adam
+                .step(&mut [&mut e], &[gradient], 1.0, 1)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(why), "{error}");
+        }
+        assert!(adam.step(&mut [], &[], 1.0, 1).is_err());
+        assert_eq!(e, [1.0, 1.0]);
+        assert!(
+            adam.moments()
+                .all(|(_, first, _, steps)| first == [0.0, 0.0] && steps == [0, 0])
+        );
+    }
+
+    #[test]
+    fn restored_moments_continue_bit_for_bit() {
+        let parameters = vec![
+            Parameter::new("w", &[2, 2], 0.1),
+            Parameter::new("e", &[2, 2], 0.1),
+        ];
+        let gradients = [
+            Gradient::Dense(&[0.1, -0.2, 0.3, 0.4]),
+            Gradient::Rows {
+                rows: &[1],
+                values: &[0.5, 0.6],
+            },
+        ];
+        let mut adam = AdamW::new(plain(), parameters.clone());
+        let (mut w, mut e) = (vec![1.0f32; 4], vec![2.0f32; 4]);
+        adam.step(&mut [&mut w, &mut e], &gradients, 1.0, 1)
+            .unwrap();
+        let mut resumed = AdamW::new(plain(), parameters);
+        for (parameter, first, second, steps) in adam.moments() {
+            resumed
+                .restore(
+                    &parameter.name,
+                    first.to_vec(),
+                    second.to_vec(),
+                    steps.to_vec(),
+                )
+                .unwrap();
+        }
+        let (mut w2, mut e2) = (w.clone(), e.clone());
+        adam.step(&mut [&mut w, &mut e], &gradients, 0.5, 1)
+            .unwrap();
+        resumed
+            .step(&mut [&mut w2, &mut e2], &gradients, 0.5, 1)
+            .unwrap();
+        assert_eq!((w, e), (w2, e2));
+        assert!(resumed.restore("x", vec![], vec![], vec![]).is_err());
+        assert!(resumed.restore("w", vec![], vec![], vec![]).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8))]
+        #[test]
+        fn the_number_of_threads_does_not_show(seed in 1u32..1000, threads in 2usize..6) {
+            let noise = |n: usize, salt: u32| -> Vec<f32> {
+                (0..n as u32).map(|i| ((i.wrapping_mul(2654435761).wrapping_add(seed * salt) >> 8) as f32 / (1 << 24) as f32) - 0.5).collect()
+            };
+            let shapes: [&[usize]; 3] = [&[300, 300], &[7], &[500, 100]];
+            let run = |threads| {
+                let mut adam = AdamW::new(Settings::default(), shapes.iter().map(|s| Parameter::new(format!("{s:?}"), s, 0.01)).collect());
+                let (mut a, mut b, mut e) = (noise(90_000, 1), noise(7, 2), noise(50_000, 3));
+                let rows: Vec<i64> = (0..400).map(|i| i64::from((i * seed) % 500)).collect();
+                let mut norms = Vec::new();
+                for salt in 4..6 {
+                    let (ga, gb, ge) = (noise(90_000, salt), noise(7, salt), noise(40_000, salt));
+                    let gradients = [Gradient::Dense(&ga), Gradient::Dense(&gb), Gradient::Rows { rows: &rows, values: &ge }];
+                    norms.push(adam.step(&mut [&mut a, &mut b, &mut e], &gradients, 1.0, threads).unwrap());
+                }
+                (a, b, e, norms)
+            };
+            prop_assert!(run(1) == run(threads));
+        }
+    }
+}

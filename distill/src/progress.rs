@@ -1,0 +1,189 @@
+//! What a person sees while training: a bar on a terminal, a line now and then in a log.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// Between two lines in a log.
+const INTERVAL: Duration = Duration::from_secs(30);
+
+/// Share of the old in the smoothed loss.
+const SMOOTH: f64 = 0.98;
+
+/// Progress of one run, on stderr.
+#[derive(Debug)]
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    meter: Meter,
+    last_line: Option<Instant>,
+}
+
+impl Progress {
+    /// `steps` in all, of which `done` were done before this process (a resumed run).
+    pub fn new(steps: u64, done: u64, epochs: u64) -> Progress {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{bar:30} {percent:>3}% {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr_with_hz(5))
+                .with_style(style)
+                .with_position(done)
+        });
+        Progress {
+            bar,
+            meter: Meter::new(steps, done, epochs, Instant::now()),
+            last_line: None,
+        }
+    }
+
+    /// One step is done: `step` counts from 1, `epoch` from 0; `tokens` were read in it.
+    pub fn step(&mut self, epoch: u64, step: u64, loss: f32, rate: f32, tokens: usize) {
+        let now = Instant::now();
+        self.meter.add(loss, tokens);
+        let due =
+            self.last_line.is_none_or(|last| now - last >= INTERVAL) || step == self.meter.steps;
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(self.meter.line(epoch, step, rate, now));
+                bar.set_position(step);
+            }
+            None if due => {
+                self.last_line = Some(now);
+                self.note(&self.meter.line(epoch, step, rate, now));
+            }
+            None => {}
+        }
+    }
+
+    /// Prints a line without disturbing the bar.
+    pub fn note(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            // A closed stderr is no reason to stop training.
+            None => drop(writeln!(std::io::stderr(), "{line}")),
+        }
+    }
+
+    /// The smoothed loss.
+    pub fn loss(&self) -> f32 {
+        self.meter.loss()
+    }
+
+    /// Tokens per second since the start of this process.
+    pub fn tokens_per_second(&self) -> f64 {
+        self.meter.speed(Instant::now())
+    }
+
+    /// Leaves the last state of the bar on the screen.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.abandon();
+        }
+    }
+}
+
+/// The numbers behind the display.
+#[derive(Debug)]
+struct Meter {
+    steps: u64,
+    done_before: u64,
+    epochs: u64,
+    started: Instant,
+    tokens: usize,
+    /// Sums of losses and of weights, both decaying: their quotient is not drawn towards zero at the start.
+    loss: f64,
+    weight: f64,
+}
+
+impl Meter {
+    fn new(steps: u64, done_before: u64, epochs: u64, started: Instant) -> Meter {
+        Meter {
+            steps,
+            done_before,
+            epochs,
+            started,
+            tokens: 0,
+            loss: 0.0,
+            weight: 0.0,
+        }
+    }
+
+    fn add(&mut self, loss: f32, tokens: usize) {
+        self.tokens += tokens;
+        self.loss = SMOOTH * self.loss + (1.0 - SMOOTH) * f64::from(loss);
+        self.weight = SMOOTH * self.weight + (1.0 - SMOOTH);
+    }
+
+    fn loss(&self) -> f32 {
+        if self.weight > 0.0 {
+            (self.loss / self.weight) as f32
+        } else {
+            0.0
+        }
+    }
+
+    fn speed(&self, now: Instant) -> f64 {
+        self.tokens as f64 / (now - self.started).as_secs_f64().max(1e-9)
+    }
+
+    fn line(&self, epoch: u64, step: u64, rate: f32, now: Instant) -> String {
+        let here = step.saturating_sub(self.done_before).max(1);
+        let left = (now - self.started).as_secs_f64() / here as f64
+            * self.steps.saturating_sub(step) as f64;
+        format!(
+            "epoch {}/{}  step {step}/{}  loss {:.4}  rate {rate:.2e}  {:.0} tokens/s  {} left",
+            epoch + 1,
+            self.epochs,
+            self.steps,
+            self.loss(),
+            self.speed(now),
+            clock(left)
+        )
+    }
+}
+
+/// `1:02:03` or `2:03`.
+fn clock(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 {
+        format!("{hours}:{minutes:02}:{seconds:02}")
+    } else {
+        format!("{minutes}:{seconds:02}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_where_the_run_stands_and_how_long_it_will_take() {
+        let start = Instant::now();
+        let mut meter = Meter::new(100, 20, 4, start);
+        (0..20).for_each(|_| meter.add(2.0, 500));
+        let line = meter.line(1, 40, 1.5e-4, start + Duration::from_secs(30));
+        assert_eq!(
+            line,
+            "epoch 2/4  step 40/100  loss 2.0000  rate 1.50e-4  333 tokens/s  1:30 left"
+        );
+    }
+
+    #[test]
+    fn the_loss_is_a_mean_that_follows() {
+        let mut meter = Meter::new(1, 0, 1, Instant::now());
+        assert_eq!(meter.loss(), 0.0);
+        meter.add(4.0, 1);
+        assert_eq!(meter.loss(), 4.0);
+        meter.add(2.0, 1);
+        assert!(meter.loss() < 3.0 && meter.loss() > 2.9);
+    }
+
+    #[test]
+    fn hours_are_shown_when_there_are_any() {
+        assert_eq!(
+            (clock(59.6).as_str(), clock(3723.0).as_str()),
+            ("1:00", "1:02:03")
+        );
+    }
+}

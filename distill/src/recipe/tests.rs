@@ -1,0 +1,178 @@
+//! A small recipe, and every mistake in it.
+
+use super::*;
+
+/// A small recipe with its files, in a folder of its own.
+pub(crate) fn small(folder: &Path) -> String {
+    fs::write(folder.join("config.json"), "{}").unwrap();
+    fs::write(folder.join("gold.txt"), "").unwrap();
+    fs::write(folder.join("soft.jsonl"), "").unwrap();
+    r#"name = "small"
+seed = 1
+[student]
+base = "."
+max_tokens = 64
+[[schema.entities]]
+name = "Chemical"
+[[schema.entities]]
+name = "Disease"
+[[schema.relations]]
+name = "causes"
+head = ["Chemical"]
+tail = ["Disease"]
+[[schema.relations]]
+name = "treats"
+head = ["Chemical"]
+tail = ["Disease"]
+[[schema.relations]]
+name = "interacts"
+head = ["Chemical"]
+tail = ["Chemical"]
+symmetric = true
+[[corpora]]
+path = "gold.txt"
+format = "pubtator"
+map = { CID = "causes" }
+annotates = ["Chemical", "Disease"]
+gold_relations = ["causes"]
+[[teachers]]
+path = "soft.jsonl"
+[training]
+epochs = 2
+batch_documents = 2
+encoder_rate = 1e-4
+head_rate = 5e-4
+"#
+    .to_owned()
+}
+
+#[test]
+fn a_recipe_is_read_with_its_defaults() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("r.toml");
+    fs::write(&file, small(folder.path())).unwrap();
+    let recipe = Recipe::read(&file).unwrap();
+    assert_eq!(
+        (recipe.student.relation_block, recipe.training.clip),
+        (16, 1.0)
+    );
+    assert_eq!(recipe.teachers[0].split, "train");
+    assert_eq!(
+        recipe.resolve(&recipe.corpora[0].path),
+        folder.path().join("gold.txt")
+    );
+    assert!(recipe.identity().pointer("/training/threads").is_none());
+    assert!(recipe.identity().pointer("/training/epochs").is_some());
+}
+
+#[test]
+fn every_mistake_is_named_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = small(folder.path());
+    for (from, to, line, why) in [
+        ("seed = 1", "seed = 1\nsead = 2", 3, "unknown field `sead`"),
+        ("seed = 1", "seed = -1", 2, "invalid value"),
+        ("seed = 1", "seed = ", 2, ""),
+        ("name = \"small\"", "name = \"a/b\"", 1, "file names"),
+        (
+            "base = \".\"",
+            "base = \"nowhere\"",
+            4,
+            "no folder with a config.json",
+        ),
+        (
+            "max_tokens = 64",
+            "max_tokens = 4",
+            5,
+            "out of range (16 to 8192)",
+        ),
+        (
+            "name = \"Disease\"",
+            "name = \"Chemical\"",
+            9,
+            "stands twice",
+        ),
+        ("name = \"causes\"", "name = \"none\"", 11, "\"none\""),
+        (
+            "head = [\"Chemical\"]\ntail = [\"Disease\"]\n[[schema.relations]]\nname = \"treats\"",
+            "head = [\"Drug\"]\ntail = [\"Disease\"]\n[[schema.relations]]\nname = \"treats\"",
+            12,
+            "\"Drug\" is no entity type of the schema (Chemical, Disease)",
+        ),
+        (
+            "tail = [\"Chemical\"]",
+            "tail = [\"Disease\"]",
+            22,
+            "symmetric",
+        ),
+        (
+            "path = \"gold.txt\"",
+            "path = \"lost.txt\"",
+            24,
+            "there is no file",
+        ),
+        (
+            "format = \"pubtator\"",
+            "format = \"brat\"",
+            25,
+            "unknown variant `brat`",
+        ),
+        (
+            "CID = \"causes\"",
+            "CID = \"cures\"",
+            26,
+            "\"cures\", which is no type",
+        ),
+        (
+            "annotates = [\"Chemical\", \"Disease\"]",
+            "annotates = []",
+            27,
+            "name the entity types",
+        ),
+        (
+            "gold_relations = [\"causes\"]",
+            "gold_relations = [\"cures\"]",
+            28,
+            "no relation type",
+        ),
+        (
+            "path = \"soft.jsonl\"",
+            "path = \"soft.jsonl\"\nsplit = \"dev\"",
+            31,
+            "measured on",
+        ),
+        ("epochs = 2", "epochs = 0", 32, "out of range"),
+        ("head_rate = 5e-4", "head_rate = nan", 35, "out of range"),
+        (
+            "head_rate = 5e-4",
+            "head_rate = 5e-4\n[evaluation]\npath = \"gold.txt\"\nformat = \"pubtator\"",
+            37,
+            "also trained on",
+        ),
+        ("head_rate = 5e-4", "", 31, "missing field `head_rate`"),
+    ] {
+        let text = good.replacen(from, to, 1);
+        assert_ne!(text, good, "{from}");
+        let error = Recipe::parse(&folder.path().join("r.toml"), &text)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(&format!("r.toml:{line}: ")) && error.contains(why),
+            "{to}: {error}"
+        );
+        assert!(!error.contains('\n'), "one line: {error}");
+    }
+}
+
+/// The default recipe is right; skipped where its data is not there.
+#[test]
+fn the_default_recipe_is_accepted() {
+    let file = Path::new("../recipes/bc5cdr-minilm.toml");
+    match Recipe::read(file) {
+        Err(error) if !Path::new("../../shared").exists() => {
+            println!("skipped, no data: {error}");
+            assert!(error.to_string().contains("config.json"), "{error}");
+        }
+        read => assert_eq!(read.unwrap().schema.relations.len(), 3),
+    }
+}

@@ -1,0 +1,320 @@
+//! The training step as a graph: parameters and a batch go in; losses and gradients come out.
+
+use std::collections::BTreeMap;
+
+use crate::error::Result;
+use crate::graph::grad::gradients;
+use crate::graph::{DType, Dim, Tensor};
+use crate::session::{Feed, Outputs, Session};
+use crate::shape;
+use crate::student::Net;
+use crate::student::encoder::{Config, POSITIONS, WORDS, encoder, ids_input};
+use crate::student::heads::{RelationHead, RelationInputs, entity_logits, relation_logits};
+use crate::student::parameters::Parameters;
+
+/// Sizes of a training step.
+#[derive(Clone, Debug)]
+pub struct StepSpec {
+    /// The encoder.
+    pub encoder: Config,
+    /// Number of entity types K.
+    pub types: usize,
+    /// The relation head, if the schema has relations.
+    pub relations: Option<RelationHead>,
+    /// Windows in a batch.
+    pub batch: usize,
+    /// Probability of dropout.
+    pub dropout: f32,
+    /// Temperature at which the teacher's relation labels are met (Hinton et al. 2015).
+    pub temperature: f32,
+}
+
+/// A batch of windows, padded to the longest; token (l, b) is row `l × batch + b`. Targets carry their weights, so the
+/// loss is a plain sum and what is masked is 0.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// Longest window L, most mentions M, entities N and pairs P of a window (each at least 1).
+    pub length: usize,
+    /// See `length`.
+    pub mentions: usize,
+    /// See `length`.
+    pub entities: usize,
+    /// See `length`.
+    pub pairs: usize,
+    /// `[L, B]`.
+    pub ids: Vec<i64>,
+    /// `[B, 1, 1, L]`: 0, or a large negative number on padding.
+    pub attention_bias: Vec<f32>,
+    /// `[L·B, K, 3]`.
+    pub tags: Vec<f32>,
+    /// `[B, M, L]`.
+    pub mention_tokens: Vec<f32>,
+    /// `[B, N, M]`.
+    pub entity_mentions: Vec<f32>,
+    /// `[B·P]`.
+    pub pair_head: Vec<i64>,
+    /// `[B·P]`.
+    pub pair_tail: Vec<i64>,
+    /// `[B·P, R+1]`: 0, or a large negative number on labels that the pair's types do not admit.
+    pub label_bias: Vec<f32>,
+    /// `[B·P, R+1]`.
+    pub gold: Vec<f32>,
+    /// `[B·P, R+1]`, softened by the temperature.
+    pub teacher: Vec<f32>,
+    /// Tokens that are not padding.
+    pub tokens: usize,
+}
+
+/// The three terms of the loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Losses {
+    /// Cross-entropy of the entity tags.
+    pub entities: f32,
+    /// Cross-entropy of the gold relations.
+    pub gold: f32,
+    /// T² times the cross-entropy to the teacher's softened relations (KL plus a constant).
+    pub teacher: f32,
+}
+
+impl Losses {
+    /// Their sum.
+    pub fn total(self) -> f32 {
+        self.entities + self.gold + self.teacher
+    }
+}
+
+/// A training step, ready to run.
+pub struct Step {
+    spec: StepSpec,
+    session: Session,
+    /// Graph inputs that are parameters.
+    parameters: Vec<String>,
+    masks: usize,
+}
+
+/// Gradients of one step, borrowed from the runtime.
+pub struct Gradients<'s> {
+    outputs: Outputs<'s>,
+    /// The losses.
+    pub losses: Losses,
+}
+
+impl Gradients<'_> {
+    /// The gradient of a dense parameter.
+    ///
+    /// # Errors
+    /// The step has no such parameter.
+    pub fn dense(&self, name: &str) -> Result<&[f32]> {
+        Ok(self.outputs.get(&gradient_name(name))?.1)
+    }
+    /// Rows `[L·B, d]`: row i is the gradient of the word of `Batch::ids[i]`.
+    ///
+    /// # Errors
+    /// The runtime failed.
+    pub fn words(&self) -> Result<&[f32]> {
+        self.dense(WORDS)
+    }
+    /// Rows `[L, d]`: row i is the gradient of position i.
+    ///
+    /// # Errors
+    /// The runtime failed.
+    pub fn positions(&self) -> Result<&[f32]> {
+        self.dense(POSITIONS)
+    }
+}
+
+fn gradient_name(parameter: &str) -> String {
+    format!("gradient of {parameter}")
+}
+
+impl Step {
+    /// Builds and loads the graph; `threads` work inside each operator.
+    ///
+    /// # Errors
+    /// The runtime is missing or refuses the graph.
+    pub fn new(spec: StepSpec, threads: usize) -> Result<Self> {
+        let net = Self::graph(&spec);
+        let session = Session::new(&net.graph.to_onnx("training step"), threads)?;
+        let parameters = net.parameters().iter().map(|(n, _)| n.clone()).collect();
+        Ok(Step {
+            spec,
+            session,
+            parameters,
+            masks: net.masks().len(),
+        })
+    }
+
+    fn graph(spec: &StepSpec) -> Net<'static> {
+        let (batch, d) = (spec.batch, spec.encoder.hidden_size);
+        let mut net = Net::training(spec.dropout);
+        let length = Dim::new(1, "L");
+        let tokens = Dim::new(batch, "L");
+        let ids = ids_input(&mut net, "ids", batch);
+        let bias = net
+            .graph
+            .input("attention_bias", DType::F32, shape![batch, 1, 1, length]);
+        let encoded = encoder(&mut net, &spec.encoder, ids, batch, Some(bias));
+        let hidden = encoded.hidden[spec.encoder.layers];
+
+        let logits = entity_logits(&mut net, hidden, d, spec.types);
+        let tags = net
+            .graph
+            .input("tags", DType::F32, shape![tokens, spec.types, 3]);
+        let mut total = cross_entropy(&mut net, logits, tags, 1.0);
+        net.graph.output("loss of entities", total);
+
+        if let Some(head) = spec.relations {
+            let (m, n, p) = (Dim::new(1, "M"), Dim::new(1, "N"), Dim::new(batch, "P"));
+            let g = &mut net.graph;
+            let inputs = RelationInputs {
+                hidden,
+                attention: encoded.attention[spec.encoder.layers - 1],
+                mention_tokens: g.input("mention_tokens", DType::F32, shape![batch, m, length]),
+                entity_mentions: g.input("entity_mentions", DType::F32, shape![batch, n, m]),
+                pair_head: g.input("pair_head", DType::I64, shape![p]),
+                pair_tail: g.input("pair_tail", DType::I64, shape![p]),
+            };
+            let labels = [p, head.labels.into()];
+            let bias = g.input("label_bias", DType::F32, labels.to_vec());
+            let gold = g.input("gold", DType::F32, labels.to_vec());
+            let teacher = g.input("teacher", DType::F32, labels.to_vec());
+            let (logits, _) = relation_logits(&mut net, head, &inputs, batch);
+            let masked = net.graph.add(logits, bias);
+            let from_gold = cross_entropy(&mut net, masked, gold, 1.0);
+            let t = spec.temperature;
+            let soft = net.graph.scale(logits, 1.0 / t);
+            let soft = net.graph.add(soft, bias);
+            let from_teacher = cross_entropy(&mut net, soft, teacher, t * t);
+            net.graph.output("loss of gold", from_gold);
+            net.graph.output("loss of teacher", from_teacher);
+            total = net.graph.add(total, from_gold);
+            total = net.graph.add(total, from_teacher);
+        }
+
+        // Tables: the gradient of the picked rows is the table's own, without its zeros.
+        let named = net.parameters().to_vec();
+        let wrt: Vec<Tensor> = named
+            .iter()
+            .map(|(name, t)| match name.as_str() {
+                WORDS => encoded.words,
+                POSITIONS => encoded.positions,
+                _ => *t,
+            })
+            .collect();
+        let grads = gradients(&mut net.graph, total, None, &wrt);
+        for ((name, _), gradient) in named.iter().zip(grads) {
+            if let Some(gradient) = gradient {
+                net.graph.output(&gradient_name(name), gradient);
+            }
+        }
+        net
+    }
+
+    /// Sizes of this step.
+    pub fn spec(&self) -> &StepSpec {
+        &self.spec
+    }
+
+    /// Number of dropout masks, each `[L·B, d]`.
+    pub fn masks(&self) -> usize {
+        self.masks
+    }
+
+    /// Runs forward and backward. `masks` holds [`Step::masks`] × L·B × d values (0 or 1/(1−p)).
+    ///
+    /// # Errors
+    /// The runtime fails.
+    pub fn run(
+        &mut self,
+        parameters: &Parameters,
+        batch: &Batch,
+        masks: &[f32],
+    ) -> Result<Gradients<'_>> {
+        let s = &self.spec;
+        let (b, d, labels) = (
+            s.batch,
+            s.encoder.hidden_size,
+            s.relations.map_or(1, |r| r.labels),
+        );
+        let Batch {
+            length: l,
+            mentions: m,
+            entities: n,
+            pairs: p,
+            ..
+        } = *batch;
+        let rows = l * b;
+        let shapes = BTreeMap::from([
+            ("ids", vec![l, b]),
+            ("attention_bias", vec![b, 1, 1, l]),
+            ("tags", vec![rows, s.types, 3]),
+            ("mention_tokens", vec![b, m, l]),
+            ("entity_mentions", vec![b, n, m]),
+            ("pair", vec![b * p]),
+            ("labels", vec![b * p, labels]),
+            ("mask", vec![rows, d]),
+        ]);
+        let mask_names: Vec<String> = (0..self.masks).map(|i| format!("dropout{i}")).collect();
+        let mut feeds = vec![
+            ("ids", Feed::I64(&shapes["ids"], &batch.ids)),
+            (
+                "attention_bias",
+                Feed::F32(&shapes["attention_bias"], &batch.attention_bias),
+            ),
+            ("tags", Feed::F32(&shapes["tags"], &batch.tags)),
+        ];
+        if s.relations.is_some() {
+            feeds.extend([
+                (
+                    "mention_tokens",
+                    Feed::F32(&shapes["mention_tokens"], &batch.mention_tokens),
+                ),
+                (
+                    "entity_mentions",
+                    Feed::F32(&shapes["entity_mentions"], &batch.entity_mentions),
+                ),
+                ("pair_head", Feed::I64(&shapes["pair"], &batch.pair_head)),
+                ("pair_tail", Feed::I64(&shapes["pair"], &batch.pair_tail)),
+                (
+                    "label_bias",
+                    Feed::F32(&shapes["labels"], &batch.label_bias),
+                ),
+                ("gold", Feed::F32(&shapes["labels"], &batch.gold)),
+                ("teacher", Feed::F32(&shapes["labels"], &batch.teacher)),
+            ]);
+        }
+        for (name, mask) in mask_names.iter().zip(masks.chunks(rows * d)) {
+            feeds.push((name, Feed::F32(&shapes["mask"], mask)));
+        }
+        for name in &self.parameters {
+            if let Some(p) = parameters.0.get(name) {
+                feeds.push((name, Feed::F32(&p.shape, &p.data)));
+            }
+        }
+        let with_relations = s.relations.is_some();
+        let outputs = self.session.run(&feeds)?;
+        let scalar = |name: &str| {
+            outputs
+                .get(name)
+                .map(|(_, v)| v.first().copied().unwrap_or(f32::NAN))
+        };
+        let mut losses = Losses {
+            entities: scalar("loss of entities")?,
+            ..Losses::default()
+        };
+        if with_relations {
+            losses.gold = scalar("loss of gold")?;
+            losses.teacher = scalar("loss of teacher")?;
+        }
+        Ok(Gradients { outputs, losses })
+    }
+}
+
+/// −k Σ target ∘ log softmax(logits).
+fn cross_entropy(net: &mut Net<'_>, logits: Tensor, target: Tensor, k: f32) -> Tensor {
+    let g = &mut net.graph;
+    let log_p = g.log_softmax(logits);
+    let product = g.mul(log_p, target);
+    let sum = g.sum_all(product);
+    g.scale(sum, -k)
+}
