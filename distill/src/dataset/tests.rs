@@ -4,6 +4,7 @@ use std::fs;
 
 use super::*;
 use crate::recipe;
+use proptest::prelude::*;
 
 const VOCABULARY: &str = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\n.\n,\nlith\n##ium\nwith\nval\n##pro\n##ate\ncaused\ntremor\nand\nhelped\nmania\nsevere\n-";
 
@@ -290,4 +291,62 @@ fn the_default_recipe_has_the_gold_of_the_training_part() {
         causes.len()
     );
     assert_eq!(summary.gold_pairs, summary.teacher_pairs);
+}
+
+proptest! {
+    /// libbie decides which pairs a host gets; training must see the same.
+    #[test]
+    fn pairs_are_admitted_as_libbie_admits_them(types in prop::collection::vec(0usize..3, 0..7)) {
+        let names = ["A", "B", "C"];
+        let relation = |name: &str, head: &[&str], tail: &[&str], symmetric| RelationType {
+            name: name.into(),
+            head: head.iter().map(|t| t.to_string()).collect(),
+            tail: tail.iter().map(|t| t.to_string()).collect(),
+            symmetric,
+            threshold: 0.5,
+        };
+        let schema = Schema {
+            entities: names.iter().map(|n| recipe::EntityType { name: n.to_string(), threshold: 0.5 }).collect(),
+            relations: vec![
+                relation("ab", &["A"], &["B"], false),
+                relation("aa", &["A"], &["A"], true),
+                relation("any", &["B", "C"], &["A", "B", "C"], false),
+                relation("bc", &["B", "C"], &["B", "C"], true),
+            ],
+        };
+        let manifest = bie::bundle::Manifest {
+            schema_version: bie::bundle::SCHEMA_VERSION,
+            model_id: "m".into(),
+            precision: "fp32".into(),
+            max_tokens: 16,
+            hidden_size: 1,
+            attention_heads: 1,
+            entities: names.iter().map(|n| bie::bundle::EntityType { name: n.to_string(), threshold: 0.5, temperature: 1.0 }).collect(),
+            relations: schema
+                .relations
+                .iter()
+                .map(|r| bie::bundle::RelationType {
+                    name: r.name.clone(),
+                    head: r.head.clone(),
+                    tail: r.tail.clone(),
+                    symmetric: r.symmetric,
+                    threshold: 0.5,
+                    temperature: 1.0,
+                })
+                .collect(),
+            files: Default::default(),
+            provenance: serde_json::Value::Null,
+        };
+        let mut ours = Vec::new();
+        for (h, head) in types.iter().enumerate() {
+            for (t, tail) in types.iter().enumerate().filter(|(t, _)| *t != h) {
+                let admitted: Vec<usize> = (0..schema.relations.len()).filter(|r| admits(&schema.relations[*r], &schema, *head, *tail, h < t)).collect();
+                if !admitted.is_empty() {
+                    ours.push((h, t, admitted));
+                }
+            }
+        }
+        let theirs: Vec<_> = bie::decode::relations::Schema::new(&manifest).pairs(&types).into_iter().map(|p| (p.head, p.tail, p.admitted)).collect();
+        prop_assert_eq!(ours, theirs);
+    }
 }
