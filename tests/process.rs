@@ -25,11 +25,26 @@ fn open(runtime_path: Option<&str>) -> Result<Engine, Error> {
 /// Runs `case` in a child of this test program; it must end well and, libtest's own lines apart, print nothing.
 fn in_child(name: &str, change: impl FnOnce(&mut Command)) -> Output {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "case", "--include-ignored", "--nocapture", "--test-threads=1"]).env(CASE, name);
+    command
+        .args([
+            "--exact",
+            "case",
+            "--include-ignored",
+            "--nocapture",
+            "--test-threads=1",
+        ])
+        .env(CASE, name);
     change(&mut command);
     let output = command.output().unwrap();
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{name}: {} {out} {err}", output.status);
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success(),
+        "{name}: {} {out} {err}",
+        output.status
+    );
     assert_eq!(err, "", "{name} wrote to stderr");
     output
 }
@@ -41,14 +56,24 @@ fn case() {
     match std::env::var(CASE).as_deref() {
         Ok("missing") => {
             let message = runtime_error(open(None));
-            assert!(message.contains("not found") && message.contains("BIE_RUNTIME") && message.contains("runtime_path"), "{message}");
+            assert!(
+                message.contains("not found")
+                    && message.contains("BIE_RUNTIME")
+                    && message.contains("runtime_path"),
+                "{message}"
+            );
         }
         Ok("not there") => {
             let message = runtime_error(open(Some("/nonexistent/libonnxruntime.so")));
-            assert!(message.contains("/nonexistent/libonnxruntime.so"), "{message}");
+            assert!(
+                message.contains("/nonexistent/libonnxruntime.so"),
+                "{message}"
+            );
         }
         Ok("not onnx runtime") => {
-            let message = runtime_error(open(Some(&tiny().join("encoder.onnx").display().to_string())));
+            let message = runtime_error(open(Some(
+                &tiny().join("encoder.onnx").display().to_string(),
+            )));
             assert!(message.contains("not a shared library"), "{message}");
             open(None).unwrap(); // a failure leaves nothing behind
         }
@@ -59,11 +84,22 @@ fn case() {
             assert!(message.contains("already uses"), "{message}");
             let again = std::env::var("BIE_RUNTIME").unwrap();
             let second = open(Some(&again)).unwrap();
-            assert_eq!(first.extract("aspirin", &Options::new()).unwrap(), second.extract("aspirin", &Options::new()).unwrap());
+            assert_eq!(
+                first.extract("aspirin", &Options::new()).unwrap(),
+                second.extract("aspirin", &Options::new()).unwrap()
+            );
         }
         Ok("damaged") => {
             for (text, n) in [("aspirin causes nausea", 2), ("", 0)] {
-                assert_eq!(open(None).unwrap().extract(text, &Options::new()).unwrap().entities.len(), n);
+                assert_eq!(
+                    open(None)
+                        .unwrap()
+                        .extract(text, &Options::new())
+                        .unwrap()
+                        .entities
+                        .len(),
+                    n
+                );
             }
             let folder = tempfile::tempdir().unwrap();
             assert!(Engine::open(folder.path(), &Options::new()).is_err());
@@ -71,8 +107,10 @@ fn case() {
         Ok("leak at exit") => {
             std::mem::forget(open(None).unwrap());
             let engine: &'static Engine = Box::leak(Box::new(open(None).unwrap()));
-            std::thread::spawn(|| loop {
-                let _ = engine.extract(&"aspirin causes nausea ".repeat(100), &Options::new());
+            std::thread::spawn(|| {
+                loop {
+                    let _ = engine.extract(&"aspirin causes nausea ".repeat(100), &Options::new());
+                }
             });
             std::thread::sleep(std::time::Duration::from_millis(200));
         }
