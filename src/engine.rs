@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::bundle::{Bundle, Manifest};
 use crate::decode::group::{self, groups};
+use crate::decode::merge::Merged;
 use crate::decode::relations::Schema;
 use crate::decode::spans::{calibrated, spans};
 use crate::encode::Encoder;
@@ -224,8 +225,7 @@ impl Engine {
         }
         let given = |number: usize| entities.get(number).map_or(0, |entity| entity.0);
         let mut pairs: Vec<ScoredPair> = merged
-            .0
-            .into_iter()
+            .into_pairs()
             .map(|((head, tail), probabilities)| ScoredPair {
                 head: given(head),
                 tail: given(tail),
@@ -405,7 +405,7 @@ impl Engine {
         let firsts = first_members(&group_of);
         let first = |group: usize| firsts.get(group).copied().unwrap_or_default() as u32;
         let mut relations: Vec<Relation> = Vec::new();
-        for (&(head, tail), probabilities) in &merged.0 {
+        for (&(head, tail), probabilities) in merged.pairs() {
             relations.extend(
                 self.passing(probabilities, options)
                     .map(|(label, score)| Relation {
@@ -476,44 +476,6 @@ fn first_members(group_of: &[usize]) -> Vec<usize> {
         }
     }
     firsts
-}
-
-/// Pairs of a document's entities, numbered by first mention, over all windows.
-#[derive(Default)]
-struct Merged(BTreeMap<(usize, usize), Vec<f32>>);
-
-impl Merged {
-    /// Keeps the highest probability of each relation and the lowest of "none".
-    ///
-    /// A window may meet two entities in another order than the document does: what a symmetric relation says of them is turned round.
-    fn add(&mut self, schema: &Schema, head: usize, tail: usize, probabilities: &[f32]) {
-        if head == tail {
-            return; // two entities of the window turned out to be one
-        }
-        for (slot, &probability) in probabilities
-            .iter()
-            .enumerate()
-            .skip(1)
-            .filter(|(_, probability)| **probability > 0.0)
-        {
-            let pair = if schema.is_symmetric(slot - 1) {
-                (head.min(tail), head.max(tail))
-            } else {
-                (head, tail)
-            };
-            let kept = self.0.entry(pair).or_insert_with(|| {
-                let mut fresh = vec![0.0; probabilities.len()];
-                fresh.iter_mut().take(1).for_each(|none| *none = 1.0);
-                fresh
-            });
-            if let (Some(none), Some(&other)) = (kept.first_mut(), probabilities.first()) {
-                *none = none.min(other);
-            }
-            if let Some(best) = kept.get_mut(slot) {
-                *best = best.max(probability);
-            }
-        }
-    }
 }
 
 /// Applies `work` to each item, up to `threads` at once; results in the order of the items. The first failure, in that order, is returned.

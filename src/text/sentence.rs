@@ -62,6 +62,7 @@ mod tests {
 
     #[test]
     fn no_text_costs_more_than_linear_time() {
+        // Linear is a second; quadratic would be hours.
         for unit in [
             ".",
             "a.",
@@ -78,7 +79,7 @@ mod tests {
             let text = unit.repeat((1 << 20) / unit.len());
             assert!(sentences(&text).count() > 0);
             assert!(
-                started.elapsed().as_secs() < 10,
+                started.elapsed().as_secs() < 300,
                 "{unit:?} took {:?}",
                 started.elapsed()
             );
