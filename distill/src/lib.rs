@@ -8,6 +8,7 @@ pub mod dataset;
 pub mod error;
 pub mod eval;
 pub mod export;
+pub mod finish;
 pub mod graph;
 pub mod metrics;
 pub mod optimizer;
