@@ -24,13 +24,15 @@ c++ -std=c++17 -pedantic -Wall -Wextra -Werror -Isdk/include sdk/examples/extrac
 ./from-cpp sdk/models/default sdk/examples/abstract.txt >cpp.out
 sdk/bin/bie extract --bundle sdk/models/default --format json sdk/examples/abstract.txt >json.out
 python3 - <<'PYTHON'
-import json
+import json, sys
 result = json.load(open("json.out"))
-lines = len(result["entities"]) + len(result["relations"])
-assert result["entities"] and result["relations"], "sdk: the example abstract must give entities and relations"
+if not (result["entities"] and result["relations"]):
+    sys.exit("sdk: the example abstract gives no entities or no relations with the SDK's bundle")
+expected = len(result["entities"]) + len(result["relations"])
 for name in ("c.out", "cpp.out"):
-    found = len(open(name).read().splitlines())
-    assert found == lines, f"sdk: {name} has {found} lines, the JSON has {lines} entities and relations"
+    lines = len(open(name).read().splitlines())
+    if lines != expected:
+        sys.exit(f"sdk: {name} has {lines} lines, but the JSON has {expected} entities and relations")
 print(f"sdk: {len(result['entities'])} entities and {len(result['relations'])} relations, the same number from C, C++ and the command line")
 PYTHON
 

@@ -54,7 +54,7 @@ test_tools() {
 crates() {
     command -v cargo >/dev/null || fail "cargo is missing; install Rust 1.92 or newer (rustup or your system's package) and run again"
     say "fetching the crates of Cargo.lock"
-    cargo fetch --locked --quiet || fail "cargo could not fetch the crates; check the network or cargo's registry settings and run again"
+    cargo fetch --locked --quiet --target x86_64-unknown-linux-gnu || fail "cargo could not fetch the crates; check the network or cargo's registry settings and run again"
 }
 
 # True when the library is there with the right contents, and its licence texts beside it.

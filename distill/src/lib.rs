@@ -2,12 +2,14 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod card;
 pub mod checkpoint;
 pub mod corpus;
 pub mod dataset;
 pub mod error;
 pub mod eval;
 pub mod export;
+pub mod finish;
 pub mod graph;
 pub mod metrics;
 pub mod optimizer;

@@ -37,6 +37,12 @@ pub struct Recipe {
     pub training: Training,
     /// Documents that the finished bundle is measured on; never trained on.
     pub evaluation: Option<Evaluation>,
+    /// What the model learned from, for its card: every corpus, teacher and base, with licence and citation.
+    #[serde(default)]
+    pub sources: Vec<Source>,
+    /// What the model must not be trusted with, for its card.
+    #[serde(default)]
+    pub limits: String,
     /// The recipe's file; paths are relative to its folder.
     #[serde(skip)]
     file: PathBuf,
@@ -238,6 +244,22 @@ impl Training {
     }
 }
 
+/// Something that the model learned from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// "corpus", "teacher" or "base".
+    pub role: String,
+    /// What of it was used.
+    pub what: String,
+    /// Its licence.
+    pub licence: String,
+    /// Whom to cite.
+    pub citation: String,
+}
+
 /// Documents that the finished bundle is measured on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -290,11 +312,15 @@ impl Recipe {
         &self.file
     }
 
-    /// Everything that decides the outcome of the run: all but the number of threads and the checkpoint interval.
+    /// Everything that decides the trained weights: all but the number of threads, the checkpoint interval and what goes into the card.
     ///
     /// A checkpoint carries this, and is only resumed by a recipe with the same.
     pub fn identity(&self) -> serde_json::Value {
         let mut value = serde_json::json!(self);
+        if let Some(all) = value.as_object_mut() {
+            all.remove("sources");
+            all.remove("limits");
+        }
         if let Some(training) = value.get_mut("training").and_then(|t| t.as_object_mut()) {
             training.remove("threads");
             training.remove("checkpoint_minutes");

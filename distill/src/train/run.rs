@@ -79,7 +79,7 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
     let data = dataset::load(&recipe, &tokenizer)?;
     let (config, parameters) = Parameters::from_folder(&base)?;
     check_sizes(&recipe, &config, &tokenizer, &base)?;
-    let folder = Folder::open(out)?;
+    let folder = Folder::open(&out.join("checkpoints"))?;
     if !resume && !folder.list()?.is_empty() {
         return Err(Error::Usage(format!(
             "{} holds checkpoints of an earlier run; add --resume to go on with it, or choose another folder",
