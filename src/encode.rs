@@ -42,7 +42,7 @@ pub struct Encoded {
 
 /// A BERT WordPiece tokenizer. Shared freely between threads.
 ///
-/// No padding, no truncation, no special tokens; "[SEP]" in a document is text like any other.
+/// No padding, no truncation, no special tokens; `[SEP]` in a document is text like any other.
 pub struct Encoder {
     tokenizer: Tokenizer,
     cls: u32,

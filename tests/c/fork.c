@@ -9,12 +9,10 @@ static void child(bie_engine *engine, const char *bundle) {
     alarm(20); /* a hang ends the child with a signal */
     bie_result *result;
     bie_error *error;
-    bie_status status = bie_extract(engine, STR(SAMPLE), NULL, &result, &error);
-    expect_error(status, BIE_ERR_RUNTIME, &error);
+    expect_error(bie_extract(engine, STR(SAMPLE), NULL, &result, &error), BIE_ERR_RUNTIME, &error);
     CHECK(result == NULL);
     bie_engine *own;
-    status = bie_engine_open(STR(bundle), NULL, &own, &error);
-    expect_error(status, BIE_ERR_RUNTIME, &error);
+    expect_error(bie_engine_open(STR(bundle), NULL, &own, &error), BIE_ERR_RUNTIME, &error);
     CHECK(own == NULL);
     bie_engine_free(engine);
     exit(0);
