@@ -143,6 +143,23 @@ fn fork() {
     test_program("fork");
 }
 
+#[test]
+fn loaded_at_run_time() {
+    let dir = TempDir::new().unwrap();
+    let program = dir.path().join("dynamic");
+    let mut command = Command::new("cc");
+    command
+        .arg("-std=c11")
+        .args(WARNINGS)
+        .arg("-Wno-unused-function");
+    command.arg("-I").arg(root().join("include"));
+    // The library is not linked: what check.h would call of it must not be asked for.
+    command.args(["-ffunction-sections", "-Wl,--gc-sections", "-O1"]);
+    command.arg(root().join("tests/c/dynamic.c"));
+    silently(command.arg("-o").arg(&program).arg("-ldl"));
+    silently(Command::new(program).arg(bundle()).arg(library()));
+}
+
 /// The header alone, in every language it promises, from two files of one program, and for 32 bits.
 #[test]
 fn header_compiles_alone() {
@@ -233,6 +250,11 @@ fn examples() {
         let program = compile(dir.path(), "extract", &[source]);
         let output = succeed(Command::new(&program).arg(bundle()).arg(&text));
         assert!(output.stderr.is_empty());
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            printed.contains("Chemical") && printed.contains("Aspirin"),
+            "{printed}"
+        );
 
         std::fs::write(dir.path().join("bad.txt"), b"\xFF").unwrap();
         let output = run(Command::new(&program)
