@@ -129,9 +129,18 @@ fn attention(
         rows.into_iter().map(each).collect()
     };
     let alpha = 1.0 / (width as f32).sqrt();
-    let products = MatMul { trans_b: true, batch_a: true, batch_b: true, alpha, ..MatMul::default() };
+    let products = MatMul {
+        trans_b: true,
+        batch_a: true,
+        batch_b: true,
+        alpha,
+        ..MatMul::default()
+    };
     let scores = g.matmul(parts[0], parts[1], products);
-    let (by_head, by_window) = (shape![batch * heads, length, length], shape![batch, heads, length, length]);
+    let (by_head, by_window) = (
+        shape![batch * heads, length, length],
+        shape![batch, heads, length, length],
+    );
     let (flat, probabilities) = match bias {
         Some(bias) => {
             let scores = g.reshape(scores, by_window);
@@ -144,9 +153,19 @@ fn attention(
             (flat, g.reshape(flat, by_window))
         }
     };
-    let mixed = g.matmul(flat, parts[2], MatMul { batch_b: true, ..MatMul::default() });
+    let mixed = g.matmul(
+        flat,
+        parts[2],
+        MatMul {
+            batch_b: true,
+            ..MatMul::default()
+        },
+    );
     let context = g.transpose(mixed, &[1, 0, 2]);
-    (g.reshape(context, shape![Dim::new(batch, "L"), d]), probabilities)
+    (
+        g.reshape(context, shape![Dim::new(batch, "L"), d]),
+        probabilities,
+    )
 }
 
 /// The input `[L, batch]` of token ids.
