@@ -108,7 +108,11 @@ impl Bundle {
         check_manifest_hash(&read(dir, MANIFEST_HASH)?, &hash)?;
         let manifest = parse(&manifest_bytes)?;
         manifest.validate()?;
-        for (name, needed) in [(TOKENIZER, true), (ENCODER, true), (RELATIONS, !manifest.relations.is_empty())] {
+        for (name, needed) in [
+            (TOKENIZER, true),
+            (ENCODER, true),
+            (RELATIONS, !manifest.relations.is_empty()),
+        ] {
             if needed && !manifest.files.contains_key(name) {
                 return Err(malformed(MANIFEST, format!("`files` does not list {name}")));
             }
@@ -124,32 +128,62 @@ impl Bundle {
             }
         }
         let encoder = files.remove(ENCODER).unwrap_or_default();
-        let relations = files.remove(RELATIONS).filter(|_| !manifest.relations.is_empty());
+        let relations = files
+            .remove(RELATIONS)
+            .filter(|_| !manifest.relations.is_empty());
         refuse_external_data(ENCODER, &encoder)?;
         refuse_external_data(RELATIONS, relations.as_deref().unwrap_or_default())?;
-        Ok(Bundle { hash, tokenizer: files.remove(TOKENIZER).unwrap_or_default(), encoder, relations, manifest })
+        Ok(Bundle {
+            hash,
+            tokenizer: files.remove(TOKENIZER).unwrap_or_default(),
+            encoder,
+            relations,
+            manifest,
+        })
     }
 
     /// Writes a bundle of `files` (name and content) to the folder `dir` and returns its hash. `manifest.files` is filled in here.
     ///
     /// The folder appears complete or not at all: everything is written and synced beside it, then renamed. A folder that is there is replaced.
-    pub fn write(dir: &Path, manifest: &Manifest, files: &BTreeMap<String, Vec<u8>>) -> Result<String> {
+    pub fn write(
+        dir: &Path,
+        manifest: &Manifest,
+        files: &BTreeMap<String, Vec<u8>>,
+    ) -> Result<String> {
         let mut manifest = manifest.clone();
-        manifest.files = files.iter().map(|(name, bytes)| (name.clone(), hex_digest(bytes))).collect();
+        manifest.files = files
+            .iter()
+            .map(|(name, bytes)| (name.clone(), hex_digest(bytes)))
+            .collect();
         manifest.validate()?;
-        let mut json = serde_json::to_vec_pretty(&manifest).map_err(|why| malformed(MANIFEST, why.to_string()))?;
+        let mut json = serde_json::to_vec_pretty(&manifest)
+            .map_err(|why| malformed(MANIFEST, why.to_string()))?;
         json.push(b'\n');
         let hash = hex_digest(&json);
 
         let staging = beside(dir, "tmp");
-        let io = |action, path: &Path| { let path = path.display().to_string(); move |source| Error::Io { action, path, source } };
+        let io = |action, path: &Path| {
+            let path = path.display().to_string();
+            move |source| Error::Io {
+                action,
+                path,
+                source,
+            }
+        };
         if staging.exists() {
             fs::remove_dir_all(&staging).map_err(io("remove", &staging))?;
         }
         fs::create_dir_all(&staging).map_err(io("create", &staging))?;
         let hash_line = format!("{hash}  {MANIFEST}\n");
-        let own = [(MANIFEST, json.as_slice()), (MANIFEST_HASH, hash_line.as_bytes())];
-        for (name, bytes) in files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).chain(own) {
+        let own = [
+            (MANIFEST, json.as_slice()),
+            (MANIFEST_HASH, hash_line.as_bytes()),
+        ];
+        for (name, bytes) in files
+            .iter()
+            .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
+            .chain(own)
+        {
             let path = staging.join(name);
             write_synced(&path, bytes).map_err(io("write", &path))?;
         }
@@ -180,7 +214,10 @@ impl Manifest {
     pub fn validate(&self) -> Result<()> {
         let fault = |why: String| Err(malformed(MANIFEST, why));
         if self.schema_version != SCHEMA_VERSION {
-            return Err(Error::BundleVersion { found: self.schema_version, supported: SCHEMA_VERSION });
+            return Err(Error::BundleVersion {
+                found: self.schema_version,
+                supported: SCHEMA_VERSION,
+            });
         }
         if !is_name(&self.model_id) {
             return fault("`model_id` must be 1 to 128 printable characters".into());
@@ -198,14 +235,28 @@ impl Manifest {
             return fault("`entities` lists no type".into());
         }
         let kinds = [
-            ("entities", self.entities.iter().map(|kind| (&kind.name, kind.threshold, kind.temperature)).collect::<Vec<_>>()),
-            ("relations", self.relations.iter().map(|kind| (&kind.name, kind.threshold, kind.temperature)).collect()),
+            (
+                "entities",
+                self.entities
+                    .iter()
+                    .map(|kind| (&kind.name, kind.threshold, kind.temperature))
+                    .collect::<Vec<_>>(),
+            ),
+            (
+                "relations",
+                self.relations
+                    .iter()
+                    .map(|kind| (&kind.name, kind.threshold, kind.temperature))
+                    .collect(),
+            ),
         ];
         for (list, kinds) in &kinds {
             let mut seen = BTreeSet::new();
             for (name, threshold, temperature) in kinds {
                 if !is_name(name) || !seen.insert(name) {
-                    return fault(format!("`{list}` holds an empty, unprintable or repeated name"));
+                    return fault(format!(
+                        "`{list}` holds an empty, unprintable or repeated name"
+                    ));
                 }
                 if !(0.0..=1.0).contains(threshold) {
                     return fault(format!("`threshold` of {name} must be from 0 to 1"));
@@ -217,14 +268,25 @@ impl Manifest {
         }
         for relation in &self.relations {
             for (side, types) in [("head", &relation.head), ("tail", &relation.tail)] {
-                let known = types.iter().all(|name| self.entities.iter().any(|entity| entity.name == *name));
+                let known = types
+                    .iter()
+                    .all(|name| self.entities.iter().any(|entity| entity.name == *name));
                 if types.is_empty() || !known {
-                    return fault(format!("`{side}` of relation {} must list types of `entities`", relation.name));
+                    return fault(format!(
+                        "`{side}` of relation {} must list types of `entities`",
+                        relation.name
+                    ));
                 }
             }
-            let (head, tail): (BTreeSet<_>, BTreeSet<_>) = (relation.head.iter().collect(), relation.tail.iter().collect());
+            let (head, tail): (BTreeSet<_>, BTreeSet<_>) = (
+                relation.head.iter().collect(),
+                relation.tail.iter().collect(),
+            );
             if relation.symmetric && head != tail {
-                return fault(format!("relation {} is symmetric, so `head` and `tail` must list the same types", relation.name));
+                return fault(format!(
+                    "relation {} is symmetric, so `head` and `tail` must list the same types",
+                    relation.name
+                ));
             }
         }
         for (name, hash) in &self.files {
@@ -232,7 +294,9 @@ impl Manifest {
                 return fault("`files` holds a name that is not a plain file name".into());
             }
             if hash.len() != 64 || !hash.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f')) {
-                return fault(format!("`files` gives no SHA-256 in lower-case hex for {name}"));
+                return fault(format!(
+                    "`files` gives no SHA-256 in lower-case hex for {name}"
+                ));
             }
         }
         Ok(())
@@ -241,7 +305,11 @@ impl Manifest {
 
 fn read(dir: &Path, name: &str) -> Result<Vec<u8>> {
     let path = dir.join(name);
-    fs::read(&path).map_err(|source| Error::Io { action: "read", path: path.display().to_string(), source })
+    fs::read(&path).map_err(|source| Error::Io {
+        action: "read",
+        path: path.display().to_string(),
+        source,
+    })
 }
 
 /// The version comes first: a bundle of another version may have other fields.
@@ -253,18 +321,28 @@ fn parse(manifest: &[u8]) -> Result<Manifest> {
     let fault = |why: serde_json::Error| malformed(MANIFEST, why.to_string());
     let version: Version = serde_json::from_slice(manifest).map_err(fault)?;
     if version.schema_version != SCHEMA_VERSION {
-        return Err(Error::BundleVersion { found: version.schema_version, supported: SCHEMA_VERSION });
+        return Err(Error::BundleVersion {
+            found: version.schema_version,
+            supported: SCHEMA_VERSION,
+        });
     }
     serde_json::from_slice(manifest).map_err(fault)
 }
 
 fn check_manifest_hash(line: &[u8], hash: &str) -> Result<()> {
-    let wanted = std::str::from_utf8(line).ok().and_then(|line| line.strip_suffix(&format!("  {MANIFEST}\n")));
+    let wanted = std::str::from_utf8(line)
+        .ok()
+        .and_then(|line| line.strip_suffix(&format!("  {MANIFEST}\n")));
     let Some(wanted) = wanted.filter(|wanted| wanted.len() == hash.len()) else {
-        return Err(malformed(MANIFEST_HASH, format!("must be one line `<SHA-256>  {MANIFEST}`")));
+        return Err(malformed(
+            MANIFEST_HASH,
+            format!("must be one line `<SHA-256>  {MANIFEST}`"),
+        ));
     };
     if wanted != hash {
-        return Err(Error::Checksum { file: MANIFEST.into() });
+        return Err(Error::Checksum {
+            file: MANIFEST.into(),
+        });
     }
     Ok(())
 }
@@ -275,13 +353,19 @@ fn check_manifest_hash(line: &[u8], hash: &str) -> Result<()> {
 fn refuse_external_data(file: &str, graph: &[u8]) -> Result<()> {
     const ENTRY: &[u8] = b"\x0a\x08location";
     if graph.windows(ENTRY.len()).any(|window| window == ENTRY) {
-        return Err(malformed(file, "refers to external data, which is not allowed".into()));
+        return Err(malformed(
+            file,
+            "refers to external data, which is not allowed".into(),
+        ));
     }
     Ok(())
 }
 
 fn malformed(file: &str, why: String) -> Error {
-    Error::BundleFormat { file: file.into(), why }
+    Error::BundleFormat {
+        file: file.into(),
+        why,
+    }
 }
 
 fn is_name(name: &str) -> bool {
@@ -291,17 +375,26 @@ fn is_name(name: &str) -> bool {
 fn is_plain_file_name(name: &str) -> bool {
     let mut parts = Path::new(name).components();
     let plain = matches!((parts.next(), parts.next()), (Some(std::path::Component::Normal(part)), None) if part == name);
-    plain && is_name(name) && !name.contains(['/', '\\', ':']) && ![MANIFEST, MANIFEST_HASH].contains(&name)
+    plain
+        && is_name(name)
+        && !name.contains(['/', '\\', ':'])
+        && ![MANIFEST, MANIFEST_HASH].contains(&name)
 }
 
 /// SHA-256 in lower-case hex.
 fn hex_digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// A sibling of `dir` that no bundle is named like.
 fn beside(dir: &Path, role: &str) -> PathBuf {
-    let mut name = dir.file_name().unwrap_or(std::ffi::OsStr::new("bundle")).to_os_string();
+    let mut name = dir
+        .file_name()
+        .unwrap_or(std::ffi::OsStr::new("bundle"))
+        .to_os_string();
     name.push(format!(".{role}-{}", std::process::id()));
     dir.with_file_name(name)
 }
@@ -322,7 +415,11 @@ mod tests {
     use super::*;
 
     fn manifest() -> Manifest {
-        let entity = |name: &str| EntityType { name: name.into(), threshold: 0.5, temperature: 1.0 };
+        let entity = |name: &str| EntityType {
+            name: name.into(),
+            threshold: 0.5,
+            temperature: 1.0,
+        };
         let relation = |name: &str, head: &str, tail: &str, symmetric| RelationType {
             name: name.into(),
             head: vec![head.into()],
@@ -339,14 +436,20 @@ mod tests {
             hidden_size: 8,
             attention_heads: 2,
             entities: vec![entity("Chemical"), entity("Disease")],
-            relations: vec![relation("causes", "Chemical", "Disease", false), relation("interacts", "Chemical", "Chemical", true)],
+            relations: vec![
+                relation("causes", "Chemical", "Disease", false),
+                relation("interacts", "Chemical", "Chemical", true),
+            ],
             files: BTreeMap::new(),
             provenance: serde_json::json!({"seed": 1}),
         }
     }
 
     fn files() -> BTreeMap<String, Vec<u8>> {
-        [TOKENIZER, ENCODER, RELATIONS, "README.md"].iter().map(|name| (name.to_string(), format!("content of {name}").into_bytes())).collect()
+        [TOKENIZER, ENCODER, RELATIONS, "README.md"]
+            .iter()
+            .map(|name| (name.to_string(), format!("content of {name}").into_bytes()))
+            .collect()
     }
 
     fn written() -> (tempfile::TempDir, PathBuf, String) {
@@ -358,10 +461,15 @@ mod tests {
 
     /// Rewrites the manifest and its hash, as someone who forges a bundle would.
     fn forge(dir: &Path, change: impl FnOnce(&mut serde_json::Value)) {
-        let mut value: serde_json::Value = serde_json::from_slice(&fs::read(dir.join(MANIFEST)).unwrap()).unwrap();
+        let mut value: serde_json::Value =
+            serde_json::from_slice(&fs::read(dir.join(MANIFEST)).unwrap()).unwrap();
         change(&mut value);
         let bytes = serde_json::to_vec(&value).unwrap();
-        fs::write(dir.join(MANIFEST_HASH), format!("{}  {MANIFEST}\n", hex_digest(&bytes))).unwrap();
+        fs::write(
+            dir.join(MANIFEST_HASH),
+            format!("{}  {MANIFEST}\n", hex_digest(&bytes)),
+        )
+        .unwrap();
         fs::write(dir.join(MANIFEST), bytes).unwrap();
     }
 
@@ -373,27 +481,51 @@ mod tests {
         assert_eq!(bundle.encoder, files()[ENCODER]);
         assert_eq!(bundle.relations.as_ref(), files().get(RELATIONS));
         assert_eq!(bundle.tokenizer, files()[TOKENIZER]);
-        assert_eq!(Manifest { files: BTreeMap::new(), ..bundle.manifest }, manifest());
-        assert_eq!(Bundle::write(&dir, &manifest(), &files()).unwrap(), hash, "writing again replaces the folder");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside it");
+        assert_eq!(
+            Manifest {
+                files: BTreeMap::new(),
+                ..bundle.manifest
+            },
+            manifest()
+        );
+        assert_eq!(
+            Bundle::write(&dir, &manifest(), &files()).unwrap(),
+            hash,
+            "writing again replaces the folder"
+        );
+        assert_eq!(
+            fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "nothing is left beside it"
+        );
         let line = fs::read_to_string(dir.join(MANIFEST_HASH)).unwrap();
         assert_eq!(line, format!("{hash}  manifest.json\n"));
     }
 
     #[test]
     fn every_missing_truncated_or_altered_file_is_named() {
-        let names: Vec<String> = files().into_keys().chain([MANIFEST.into(), MANIFEST_HASH.into()]).collect();
+        let names: Vec<String> = files()
+            .into_keys()
+            .chain([MANIFEST.into(), MANIFEST_HASH.into()])
+            .collect();
         for name in names {
             let (_folder, dir, _) = written();
             let path = dir.join(&name);
             let bytes = fs::read(&path).unwrap();
             fs::remove_file(&path).unwrap();
             let error = Bundle::open(&dir).unwrap_err();
-            assert!(matches!(error, Error::Io { .. }) && error.to_string().contains(&name), "{error}");
+            assert!(
+                matches!(error, Error::Io { .. }) && error.to_string().contains(&name),
+                "{error}"
+            );
             for length in [0, bytes.len() / 2, bytes.len() - 1] {
                 fs::write(&path, &bytes[..length]).unwrap();
                 let error = Bundle::open(&dir).unwrap_err();
-                assert!(matches!(error, Error::Checksum { .. } | Error::BundleFormat { .. }) && error.to_string().contains(&name), "{error}");
+                assert!(
+                    matches!(error, Error::Checksum { .. } | Error::BundleFormat { .. })
+                        && error.to_string().contains(&name),
+                    "{error}"
+                );
             }
             for at in 0..bytes.len() {
                 let mut altered = bytes.clone();
@@ -443,31 +575,50 @@ mod tests {
             let (_folder, dir, _) = written();
             forge(&dir, change);
             let error = Bundle::open(&dir).unwrap_err();
-            assert!(matches!(&error, Error::BundleFormat { file, .. } if file == MANIFEST), "change {i}: {error}");
+            assert!(
+                matches!(&error, Error::BundleFormat { file, .. } if file == MANIFEST),
+                "change {i}: {error}"
+            );
         }
     }
 
     #[test]
     fn another_version_is_told_before_its_fields_are_read() {
         let (_folder, dir, _) = written();
-        forge(&dir, |m| *m = serde_json::json!({"schema_version": 2, "anything": "else"}));
-        assert!(matches!(Bundle::open(&dir), Err(Error::BundleVersion { found: 2, supported: 1 })));
+        forge(&dir, |m| {
+            *m = serde_json::json!({"schema_version": 2, "anything": "else"})
+        });
+        assert!(matches!(
+            Bundle::open(&dir),
+            Err(Error::BundleVersion {
+                found: 2,
+                supported: 1
+            })
+        ));
     }
 
     #[test]
     fn external_data_is_refused() {
         let (_folder, dir, _) = written();
         let mut files = files();
-        files.insert(ENCODER.into(), b"\x6a\x14\x0a\x08location\x12\x08data.bin".to_vec());
+        files.insert(
+            ENCODER.into(),
+            b"\x6a\x14\x0a\x08location\x12\x08data.bin".to_vec(),
+        );
         Bundle::write(&dir, &manifest(), &files).unwrap();
-        assert!(matches!(Bundle::open(&dir), Err(Error::BundleFormat { file, .. }) if file == ENCODER));
+        assert!(
+            matches!(Bundle::open(&dir), Err(Error::BundleFormat { file, .. }) if file == ENCODER)
+        );
     }
 
     #[test]
     fn a_bad_manifest_is_not_written() {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("b");
-        let bad = Manifest { max_tokens: 0, ..manifest() };
+        let bad = Manifest {
+            max_tokens: 0,
+            ..manifest()
+        };
         assert!(Bundle::write(&dir, &bad, &files()).is_err());
         assert!(!dir.exists());
     }

@@ -1,6 +1,6 @@
 //! Tokenizing: ids and byte spans, sentence by sentence. The same code reads texts for training and for extraction.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
@@ -42,7 +42,7 @@ pub struct Encoded {
 
 /// A BERT WordPiece tokenizer. Shared freely between threads.
 ///
-/// No padding, no truncation, no special tokens; "[SEP]" in a document is text like any other.
+/// No padding, no truncation, no special tokens; `[SEP]` in a document is text like any other.
 pub struct Encoder {
     tokenizer: Tokenizer,
     cls: u32,
@@ -139,7 +139,9 @@ impl Encoder {
 
     /// The tokenizer in the `tokenizer.json` format; [`Encoder::from_bytes`] reads it back.
     pub fn to_json(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec(&json!(self.tokenizer)).map_err(|why| Error::Tokenizer(why.to_string()))
+        let json = self.tokenizer.to_string(false);
+        json.map(String::into_bytes)
+            .map_err(|why| Error::Tokenizer(why.to_string()))
     }
 
     /// Id of `[CLS]`.
@@ -260,6 +262,7 @@ impl Run {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_json::json;
 
     const VOCAB: &str = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\naspirin\n##s\ncauses\nna\n##use\n##a\n.\n-\na\n[\n]\nsep\ncafe\n漢\n";
 

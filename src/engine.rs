@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::bundle::{Bundle, Manifest};
 use crate::decode::group::{self, groups};
+use crate::decode::merge::Merged;
 use crate::decode::relations::Schema;
 use crate::decode::spans::{calibrated, spans};
 use crate::encode::Encoder;
@@ -33,7 +34,10 @@ pub struct Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("model_id", &self.manifest.model_id).field("bundle_hash", &self.bundle_hash).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("model_id", &self.manifest.model_id)
+            .field("bundle_hash", &self.bundle_hash)
+            .finish_non_exhaustive()
     }
 }
 
@@ -84,13 +88,26 @@ impl Engine {
         let encoder = Encoder::from_bytes(&std::mem::take(&mut bundle.tokenizer))?;
         let bundle_hash = std::mem::take(&mut bundle.hash);
         let environment = runtime::environment(options.runtime_path.as_deref())?;
-        let sessions = options.sessions.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |cores| cores.get().min(DEFAULT_SESSIONS)));
+        let sessions = options.sessions.unwrap_or_else(|| {
+            std::thread::available_parallelism()
+                .map_or(1, |cores| cores.get().min(DEFAULT_SESSIONS))
+        });
         let (manifest, graphs) = Graphs::new(bundle);
-        let pool = Pool::open(environment, graphs, sessions, |lane| lane.rehearse(encoder.cls(), encoder.sep(), encoder.vocabulary_size()))?;
+        let pool = Pool::open(environment, graphs, sessions, |lane| {
+            lane.rehearse(encoder.cls(), encoder.sep(), encoder.vocabulary_size())
+        })?;
         Ok(Engine {
             schema: Schema::new(&manifest),
-            entity_types: manifest.entities.iter().map(|kind| kind.name.clone()).collect(),
-            relation_types: manifest.relations.iter().map(|kind| kind.name.clone()).collect(),
+            entity_types: manifest
+                .entities
+                .iter()
+                .map(|kind| kind.name.clone())
+                .collect(),
+            relation_types: manifest
+                .relations
+                .iter()
+                .map(|kind| kind.name.clone())
+                .collect(),
             manifest,
             bundle_hash,
             encoder,
@@ -122,13 +139,19 @@ impl Engine {
     pub fn extract(&self, text: &str, options: &Options) -> Result<Extraction> {
         let limit = options.max_text_bytes;
         if text.len() > limit {
-            return Err(Error::TextTooLong { len: text.len(), limit });
+            return Err(Error::TextTooLong {
+                len: text.len(),
+                limit,
+            });
         }
         let encoded = self.encoder.encode(text)?;
         let unread = encoded.unread.clone();
         let windows = windows(encoded, self.manifest.max_tokens);
         let threads = options.threads.min(self.pool.most());
-        let readings = in_order(&windows, threads, |window| self.pool.with(|lane| self.read(lane, text, window, options)))?;
+        let readings = in_order(&windows, threads, |window| {
+            self.pool
+                .with(|lane| self.read(lane, text, window, options))
+        })?;
         Ok(self.assemble(text, readings, unread, options))
     }
 
@@ -137,7 +160,11 @@ impl Engine {
     /// Every pair that some window mentions together and the schema admits is reported, with all its relations and no threshold. A pair
     /// that several windows mention has each relation's highest probability, and the lowest of "none". Bytes of a mention that no token covers are left out.
     pub fn relate(&self, text: &str, mentions: &[GivenMention]) -> Result<Vec<ScoredPair>> {
-        if let Some(bad) = mentions.iter().find(|m| m.start >= m.end || text.get(m.start..m.end).is_none() || m.label >= self.manifest.entities.len()) {
+        if let Some(bad) = mentions.iter().find(|m| {
+            m.start >= m.end
+                || text.get(m.start..m.end).is_none()
+                || m.label >= self.manifest.entities.len()
+        }) {
             return Err(Error::InvalidArgument(format!(
                 "mention from byte {} to {} with type {} does not lie in the text or the schema; spans must not be empty and lie on character boundaries",
                 bad.start, bad.end, bad.label
@@ -162,14 +189,27 @@ impl Engine {
             for mention in &mentions {
                 let first = tokens.partition_point(|token| token.end <= mention.start);
                 let past = tokens.partition_point(|token| token.start < mention.end);
-                let Some(&number) = numbers.get(&mention.entity).filter(|_| first < past) else { continue };
-                let entity = present.iter().position(|&other| other == number).unwrap_or_else(|| {
-                    present.push(number);
-                    present.len() - 1
+                let Some(&number) = numbers.get(&mention.entity).filter(|_| first < past) else {
+                    continue;
+                };
+                let entity = present
+                    .iter()
+                    .position(|&other| other == number)
+                    .unwrap_or_else(|| {
+                        present.push(number);
+                        present.len() - 1
+                    });
+                in_window.push(MentionTokens {
+                    first,
+                    last: past - 1,
+                    entity,
                 });
-                in_window.push(MentionTokens { first, last: past - 1, entity });
             }
-            let types: Vec<usize> = present.iter().filter_map(|&number| entities.get(number)).map(|entity| entity.1).collect();
+            let types: Vec<usize> = present
+                .iter()
+                .filter_map(|&number| entities.get(number))
+                .map(|entity| entity.1)
+                .collect();
             if self.schema.pairs(&types).is_empty() {
                 continue;
             }
@@ -184,33 +224,75 @@ impl Engine {
             }
         }
         let given = |number: usize| entities.get(number).map_or(0, |entity| entity.0);
-        let mut pairs: Vec<ScoredPair> =
-            merged.0.into_iter().map(|((head, tail), probabilities)| ScoredPair { head: given(head), tail: given(tail), probabilities }).collect();
+        let mut pairs: Vec<ScoredPair> = merged
+            .into_pairs()
+            .map(|((head, tail), probabilities)| ScoredPair {
+                head: given(head),
+                tail: given(tail),
+                probabilities,
+            })
+            .collect();
         pairs.sort_by_key(|pair| (pair.head, pair.tail));
         Ok(pairs)
     }
 
     /// One window: tokens to mentions to relations, all in one lane.
-    fn read(&self, lane: &mut Lane, text: &str, window: &Window, options: &Options) -> Result<WindowReading> {
+    fn read(
+        &self,
+        lane: &mut Lane,
+        text: &str,
+        window: &Window,
+        options: &Options,
+    ) -> Result<WindowReading> {
         let reading = lane.read(&self.ids(window))?;
         let mut in_window = Vec::new();
-        for span in spans(&reading.entity_logits, &window.tokens, self.manifest.entities.len()) {
-            let (Some(kind), Some(first), Some(last)) = (self.manifest.entities.get(span.label), window.tokens.get(span.first), window.tokens.get(span.last)) else {
+        for span in spans(
+            &reading.entity_logits,
+            &window.tokens,
+            self.manifest.entities.len(),
+        ) {
+            let (Some(kind), Some(first), Some(last)) = (
+                self.manifest.entities.get(span.label),
+                window.tokens.get(span.first),
+                window.tokens.get(span.last),
+            ) else {
                 continue;
             };
             let score = calibrated(span.score, kind.temperature);
             if score >= options.min_score.unwrap_or(kind.threshold) {
-                in_window.push((Found { start: first.start, end: last.end, label: span.label, score }, span));
+                in_window.push((
+                    Found {
+                        start: first.start,
+                        end: last.end,
+                        label: span.label,
+                        score,
+                    },
+                    span,
+                ));
             }
         }
         let mentions: Vec<Found> = in_window.iter().map(|(found, _)| *found).collect();
         let mut pairs = Vec::new();
         if !self.schema.is_empty() {
-            let group_of = groups(text, &mentions.iter().map(Found::as_mention).collect::<Vec<_>>());
-            let tokens: Vec<MentionTokens> =
-                in_window.iter().zip(&group_of).map(|((_, span), &entity)| MentionTokens { first: span.first, last: span.last, entity }).collect();
+            let group_of = groups(
+                text,
+                &mentions.iter().map(Found::as_mention).collect::<Vec<_>>(),
+            );
+            let tokens: Vec<MentionTokens> = in_window
+                .iter()
+                .zip(&group_of)
+                .map(|((_, span), &entity)| MentionTokens {
+                    first: span.first,
+                    last: span.last,
+                    entity,
+                })
+                .collect();
             let firsts = first_members(&group_of);
-            let types: Vec<usize> = firsts.iter().filter_map(|&at| mentions.get(at)).map(|mention| mention.label).collect();
+            let types: Vec<usize> = firsts
+                .iter()
+                .filter_map(|&at| mentions.get(at))
+                .map(|mention| mention.label)
+                .collect();
             for (head, tail, probabilities) in self.score(lane, &reading, &tokens, &types)? {
                 if self.passing(&probabilities, options).next().is_some()
                     && let (Some(&head), Some(&tail)) = (firsts.get(head), firsts.get(tail))
@@ -223,7 +305,13 @@ impl Engine {
     }
 
     /// The admitted pairs of a window's entities and their probabilities.
-    fn score(&self, lane: &mut Lane, reading: &Reading, mentions: &[MentionTokens], types: &[usize]) -> Result<Vec<(usize, usize, Vec<f32>)>> {
+    fn score(
+        &self,
+        lane: &mut Lane,
+        reading: &Reading,
+        mentions: &[MentionTokens],
+        types: &[usize],
+    ) -> Result<Vec<(usize, usize, Vec<f32>)>> {
         let pairs = self.schema.pairs(types);
         if pairs.is_empty() {
             return Ok(Vec::new());
@@ -231,36 +319,85 @@ impl Engine {
         let ends: Vec<(usize, usize)> = pairs.iter().map(|pair| (pair.head, pair.tail)).collect();
         let logits = lane.relate(reading, mentions, types.len(), &ends)?;
         let rows = logits.chunks_exact(self.relation_types.len() + 1);
-        Ok(pairs.into_iter().zip(rows).map(|(pair, row)| (pair.head, pair.tail, self.schema.probabilities(row, &pair.admitted))).collect())
+        Ok(pairs
+            .into_iter()
+            .zip(rows)
+            .map(|(pair, row)| {
+                (
+                    pair.head,
+                    pair.tail,
+                    self.schema.probabilities(row, &pair.admitted),
+                )
+            })
+            .collect())
     }
 
     /// The relations that are reported for a pair, with their probabilities.
-    fn passing<'a>(&'a self, probabilities: &'a [f32], options: &'a Options) -> impl Iterator<Item = (usize, f32)> + 'a {
-        let scores = probabilities.iter().skip(1).zip(&self.manifest.relations).enumerate();
+    fn passing<'a>(
+        &'a self,
+        probabilities: &'a [f32],
+        options: &'a Options,
+    ) -> impl Iterator<Item = (usize, f32)> + 'a {
+        let scores = probabilities
+            .iter()
+            .skip(1)
+            .zip(&self.manifest.relations)
+            .enumerate();
         // An admitted relation has a probability above 0, so 0 never passes, whatever the threshold.
-        scores.filter(|(_, (score, kind))| **score > 0.0 && **score >= options.min_score.unwrap_or(kind.threshold)).map(|(label, (score, _))| (label, *score))
+        scores
+            .filter(|(_, (score, kind))| {
+                **score > 0.0 && **score >= options.min_score.unwrap_or(kind.threshold)
+            })
+            .map(|(label, (score, _))| (label, *score))
     }
 
     fn ids(&self, window: &Window) -> Vec<i64> {
         let inner = window.tokens.iter().map(|token| i64::from(token.id));
-        std::iter::once(i64::from(self.encoder.cls())).chain(inner).chain([i64::from(self.encoder.sep())]).collect()
+        std::iter::once(i64::from(self.encoder.cls()))
+            .chain(inner)
+            .chain([i64::from(self.encoder.sep())])
+            .collect()
     }
 
     /// The readings of all windows, in the order of the text, to one result.
-    fn assemble(&self, text: &str, readings: Vec<WindowReading>, unread: Vec<(usize, usize)>, options: &Options) -> Extraction {
+    fn assemble(
+        &self,
+        text: &str,
+        readings: Vec<WindowReading>,
+        unread: Vec<(usize, usize)>,
+        options: &Options,
+    ) -> Extraction {
         let window_count = readings.len();
         let mut found: Vec<(Found, (usize, usize))> = Vec::new(); // with window and place in it
         for (window, reading) in readings.iter().enumerate() {
-            found.extend(reading.mentions.iter().enumerate().map(|(at, mention)| (*mention, (window, at))));
+            found.extend(
+                reading
+                    .mentions
+                    .iter()
+                    .enumerate()
+                    .map(|(at, mention)| (*mention, (window, at))),
+            );
         }
         found.sort_by_key(|(mention, _)| (mention.start, mention.end, mention.label));
-        let group_of = groups(text, &found.iter().map(|(mention, _)| mention.as_mention()).collect::<Vec<_>>());
-        let place: BTreeMap<(usize, usize), usize> = found.iter().zip(&group_of).map(|((_, place), &group)| (*place, group)).collect();
+        let group_of = groups(
+            text,
+            &found
+                .iter()
+                .map(|(mention, _)| mention.as_mention())
+                .collect::<Vec<_>>(),
+        );
+        let place: BTreeMap<(usize, usize), usize> = found
+            .iter()
+            .zip(&group_of)
+            .map(|((_, place), &group)| (*place, group))
+            .collect();
 
         let mut merged = Merged::default();
         for (window, reading) in readings.iter().enumerate() {
             for (head, tail, probabilities) in &reading.pairs {
-                if let (Some(&head), Some(&tail)) = (place.get(&(window, *head)), place.get(&(window, *tail))) {
+                if let (Some(&head), Some(&tail)) =
+                    (place.get(&(window, *head)), place.get(&(window, *tail)))
+                {
                     merged.add(&self.schema, head, tail, probabilities);
                 }
             }
@@ -268,20 +405,37 @@ impl Engine {
         let firsts = first_members(&group_of);
         let first = |group: usize| firsts.get(group).copied().unwrap_or_default() as u32;
         let mut relations: Vec<Relation> = Vec::new();
-        for (&(head, tail), probabilities) in &merged.0 {
-            relations.extend(self.passing(probabilities, options).map(|(label, score)| Relation { head: first(head), tail: first(tail), label: label as u32, score }));
+        for (&(head, tail), probabilities) in merged.pairs() {
+            relations.extend(
+                self.passing(probabilities, options)
+                    .map(|(label, score)| Relation {
+                        head: first(head),
+                        tail: first(tail),
+                        label: label as u32,
+                        score,
+                    }),
+            );
         }
 
-        let spans = found.iter().flat_map(|(mention, _)| [mention.start, mention.end]);
+        let spans = found
+            .iter()
+            .flat_map(|(mention, _)| [mention.start, mention.end]);
         let gaps = unread.iter().flat_map(|&(start, end)| [start, end]);
-        let offsets = Offsets::new(text, options.offset_unit, spans.chain(gaps).chain([text.len()]));
+        let offsets = Offsets::new(
+            text,
+            options.offset_unit,
+            spans.chain(gaps).chain([text.len()]),
+        );
         let entity = |((mention, _), &group): (&(Found, _), &usize)| Entity {
             start: offsets.get(mention.start),
             end: offsets.get(mention.end),
             label: mention.label as u32,
             score: mention.score,
             group: group as u32,
-            text: text.get(mention.start..mention.end).unwrap_or_default().to_string(),
+            text: text
+                .get(mention.start..mention.end)
+                .unwrap_or_default()
+                .to_string(),
         };
         Extraction {
             model_id: self.manifest.model_id.clone(),
@@ -292,7 +446,10 @@ impl Engine {
             coverage: Coverage {
                 length: offsets.get(text.len()),
                 windows: window_count as u32,
-                unread: unread.iter().map(|&(start, end)| (offsets.get(start), offsets.get(end))).collect(),
+                unread: unread
+                    .iter()
+                    .map(|&(start, end)| (offsets.get(start), offsets.get(end)))
+                    .collect(),
             },
             entity_types: self.entity_types.clone(),
             relation_types: self.relation_types.clone(),
@@ -302,7 +459,11 @@ impl Engine {
 
 impl Found {
     fn as_mention(&self) -> group::Mention {
-        group::Mention { start: self.start, end: self.end, label: self.label }
+        group::Mention {
+            start: self.start,
+            end: self.end,
+            label: self.label,
+        }
     }
 }
 
@@ -317,37 +478,12 @@ fn first_members(group_of: &[usize]) -> Vec<usize> {
     firsts
 }
 
-/// Pairs of a document's entities, numbered by first mention, over all windows.
-#[derive(Default)]
-struct Merged(BTreeMap<(usize, usize), Vec<f32>>);
-
-impl Merged {
-    /// Keeps the highest probability of each relation and the lowest of "none".
-    ///
-    /// A window may meet two entities in another order than the document does: what a symmetric relation says of them is turned round.
-    fn add(&mut self, schema: &Schema, head: usize, tail: usize, probabilities: &[f32]) {
-        if head == tail {
-            return; // two entities of the window turned out to be one
-        }
-        for (slot, &probability) in probabilities.iter().enumerate().skip(1).filter(|(_, probability)| **probability > 0.0) {
-            let pair = if schema.is_symmetric(slot - 1) { (head.min(tail), head.max(tail)) } else { (head, tail) };
-            let kept = self.0.entry(pair).or_insert_with(|| {
-                let mut fresh = vec![0.0; probabilities.len()];
-                fresh.iter_mut().take(1).for_each(|none| *none = 1.0);
-                fresh
-            });
-            if let (Some(none), Some(&other)) = (kept.first_mut(), probabilities.first()) {
-                *none = none.min(other);
-            }
-            if let Some(best) = kept.get_mut(slot) {
-                *best = best.max(probability);
-            }
-        }
-    }
-}
-
 /// Applies `work` to each item, up to `threads` at once; results in the order of the items. The first failure, in that order, is returned.
-fn in_order<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> Result<R> + Sync) -> Result<Vec<R>> {
+fn in_order<T: Sync, R: Send>(
+    items: &[T],
+    threads: usize,
+    work: impl Fn(&T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
     let threads = threads.min(items.len());
     if threads <= 1 {
         return items.iter().map(work).collect();
@@ -355,7 +491,10 @@ fn in_order<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> 
     let next = AtomicUsize::new(0);
     let lane = || {
         let mut done = Vec::new();
-        while let Some((at, item)) = { let at = next.fetch_add(1, Ordering::Relaxed); items.get(at).map(|item| (at, item)) } {
+        while let Some((at, item)) = {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            items.get(at).map(|item| (at, item))
+        } {
             let result = work(item);
             if result.is_err() {
                 next.store(items.len(), Ordering::Relaxed); // nobody starts another; those before this one are under way
@@ -366,7 +505,14 @@ fn in_order<T: Sync, R: Send>(items: &[T], threads: usize, work: impl Fn(&T) -> 
     };
     let mut done = std::thread::scope(|scope| {
         // A thread that cannot be had is done without: this one reads all that nobody else does.
-        let helpers: Vec<_> = (1..threads).filter_map(|_| std::thread::Builder::new().name("bie".into()).spawn_scoped(scope, lane).ok()).collect();
+        let helpers: Vec<_> = (1..threads)
+            .filter_map(|_| {
+                std::thread::Builder::new()
+                    .name("bie".into())
+                    .spawn_scoped(scope, lane)
+                    .ok()
+            })
+            .collect();
         let mut done = lane();
         for helper in helpers {
             match helper.join() {

@@ -71,7 +71,8 @@ impl Extraction {
     ///
     /// `head` and `tail` of a relation are indices into `entities`; `unread` holds `[start, end]` pairs.
     pub fn to_json(&self) -> String {
-        let mut out = String::with_capacity(256 + 128 * (self.entities.len() + self.relations.len()));
+        let mut out =
+            String::with_capacity(256 + 128 * (self.entities.len() + self.relations.len()));
         out.push('{');
         // Writing to a String cannot fail.
         let _ = write!(
@@ -106,7 +107,11 @@ impl Extraction {
         });
         let coverage = &self.coverage;
         let complete = coverage.unread.is_empty();
-        let _ = write!(out, ",\"coverage\":{{\"length\":{},\"windows\":{},\"complete\":{complete},", coverage.length, coverage.windows);
+        let _ = write!(
+            out,
+            ",\"coverage\":{{\"length\":{},\"windows\":{},\"complete\":{complete},",
+            coverage.length, coverage.windows
+        );
         list(&mut out, "unread", &coverage.unread, |(start, end), out| {
             let _ = write!(out, "[{start},{end}]");
         });
@@ -141,14 +146,33 @@ mod tests {
 
     #[test]
     fn json_is_canonical_and_valid() {
-        let entity = |start, end, label, group, text: &str| Entity { start, end, label, score: 0.98768, group, text: text.into() };
+        let entity = |start, end, label, group, text: &str| Entity {
+            start,
+            end,
+            label,
+            score: 0.98768,
+            group,
+            text: text.into(),
+        };
         let extraction = Extraction {
             model_id: "m \"1\"".into(),
             bundle_hash: "ab".into(),
             offset_unit: OffsetUnit::Utf16,
-            entities: vec![entity(0, 7, 0, 0, "aspirin"), entity(9, 12, 1, 1, "a\u{0}\n\u{1F600}")],
-            relations: vec![Relation { head: 0, tail: 1, label: 0, score: 1.0 }],
-            coverage: Coverage { length: 12, windows: 1, unread: vec![(3, 5), (7, 8)] },
+            entities: vec![
+                entity(0, 7, 0, 0, "aspirin"),
+                entity(9, 12, 1, 1, "a\u{0}\n\u{1F600}"),
+            ],
+            relations: vec![Relation {
+                head: 0,
+                tail: 1,
+                label: 0,
+                score: 1.0,
+            }],
+            coverage: Coverage {
+                length: 12,
+                windows: 1,
+                unread: vec![(3, 5), (7, 8)],
+            },
             entity_types: vec!["Chemical".to_string(), "Disease".to_string()].into(),
             relation_types: vec!["causes".to_string()].into(),
         };

@@ -138,6 +138,28 @@ fn lifetime() {
     test_program("lifetime");
 }
 
+#[test]
+fn fork() {
+    test_program("fork");
+}
+
+#[test]
+fn loaded_at_run_time() {
+    let dir = TempDir::new().unwrap();
+    let program = dir.path().join("dynamic");
+    let mut command = Command::new("cc");
+    command
+        .arg("-std=c11")
+        .args(WARNINGS)
+        .arg("-Wno-unused-function");
+    command.arg("-I").arg(root().join("include"));
+    // The library is not linked: what check.h would call of it must not be asked for.
+    command.args(["-ffunction-sections", "-Wl,--gc-sections", "-O1"]);
+    command.arg(root().join("tests/c/dynamic.c"));
+    silently(command.arg("-o").arg(&program).arg("-ldl"));
+    silently(Command::new(program).arg(bundle()).arg(library()));
+}
+
 /// The header alone, in every language it promises, from two files of one program, and for 32 bits.
 #[test]
 fn header_compiles_alone() {
@@ -228,6 +250,11 @@ fn examples() {
         let program = compile(dir.path(), "extract", &[source]);
         let output = succeed(Command::new(&program).arg(bundle()).arg(&text));
         assert!(output.stderr.is_empty());
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            printed.contains("Chemical") && printed.contains("Aspirin"),
+            "{printed}"
+        );
 
         std::fs::write(dir.path().join("bad.txt"), b"\xFF").unwrap();
         let output = run(Command::new(&program)
@@ -385,6 +412,53 @@ fn wrong_runtimes() {
         fake("no_api.so", "\"1.28.0\"", 1),
     ];
     silently(Command::new(program).arg(bundle()).args(wrong));
+}
+
+/// The same programs with the compiler's own checks of memory and undefined behaviour, and of leaks at exit.
+#[test]
+fn sanitizers() {
+    const FLAGS: &str = "-fsanitize=address,undefined";
+    let dir = installed();
+    let empty = dir.path().join("empty.c");
+    std::fs::write(&empty, "int main(void) { return 0; }\n").unwrap();
+    let mut probe = Command::new("cc");
+    probe
+        .arg(FLAGS)
+        .arg(&empty)
+        .arg("-o")
+        .arg(dir.path().join("empty"));
+    if !run(&mut probe).status.success() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "this CI machine's compiler lacks the sanitizers; install them"
+        );
+        eprintln!("skipped: the compiler lacks the sanitizers");
+        return;
+    }
+    for name in ["misuse", "batch", "threads", "lifetime"] {
+        let program = dir.path().join(name);
+        let mut command = Command::new("cc");
+        command.args([
+            "-std=c11",
+            "-g",
+            "-fno-sanitize-recover=all",
+            "-pthread",
+            FLAGS,
+        ]);
+        command.arg("-I").arg(root().join("include"));
+        command
+            .arg(root().join(format!("tests/c/{name}.c")))
+            .arg("-o")
+            .arg(&program);
+        command.arg("-L").arg(dir.path()).arg("-lbie");
+        silently(command.arg(format!("-Wl,-rpath,{}", dir.path().display())));
+        let symbols = succeed(Command::new("nm").arg(&program)).stdout;
+        assert!(
+            String::from_utf8_lossy(&symbols).contains("__asan_init"),
+            "{name} has no sanitizer in it"
+        );
+        silently(Command::new(program).arg(bundle()));
+    }
 }
 
 /// Reads and writes out of bounds, uses after free, leaks of ours.

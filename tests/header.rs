@@ -58,7 +58,7 @@ fn functions(header: &str) -> Vec<String> {
         .flat_map(|line| [line, " "])
         .collect();
     let mut names: Vec<String> = code
-        .split(|c: char| c == ';' || c == '{')
+        .split([';', '{'])
         .filter(|item| item.contains("BIE_API") && item.contains('('))
         .filter_map(|item| {
             item.split('(')

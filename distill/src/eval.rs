@@ -142,9 +142,23 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{} on {} documents, {:.0} tokens/s",
+            "{} on {} documents, {:.0} tokens/s\n",
             self.model_id, self.documents, self.tokens_per_second
         )?;
+        self.write_tables(f)
+    }
+}
+
+impl Report {
+    /// The tables of precision, recall and F1 alone: the same for the same bundle and corpus.
+    pub fn tables(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String cannot fail.
+        let _ = self.write_tables(&mut text);
+        text
+    }
+
+    fn write_tables(&self, f: &mut impl fmt::Write) -> fmt::Result {
         for (title, scores) in [
             ("entities", &self.ner),
             ("relations, gold entities", &self.gold_entities),
@@ -152,10 +166,11 @@ impl fmt::Display for Report {
         ] {
             writeln!(
                 f,
-                "\n{title:<26}{:>8}{:>8}{:>8}{:>9}",
+                "{title:<26}{:>8}{:>8}{:>8}{:>9}",
                 "prec %", "rec %", "F1 %", "support"
             )?;
             f.write_str(&scores.rows())?;
+            f.write_char('\n')?;
         }
         let from_labels: Vec<&str> = self
             .gold_from
@@ -166,7 +181,7 @@ impl fmt::Display for Report {
         if !from_labels.is_empty() {
             writeln!(
                 f,
-                "\nmeasured against the teacher's labels, not against gold: {}",
+                "measured against the teacher's labels, not against gold: {}",
                 from_labels.join(", ")
             )?;
         }

@@ -82,6 +82,27 @@ impl Progress {
     }
 }
 
+/// A counter of `what` on stderr, for work whose size is known: call with what is done and how much there is.
+/// Silent where stderr is no terminal.
+pub fn count(what: &'static str) -> impl Fn(usize, usize) {
+    let bar = std::io::stderr().is_terminal().then(|| {
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}  {eta} left")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(5))
+            .with_style(style)
+            .with_message(what)
+    });
+    move |done, all| {
+        if let Some(bar) = &bar {
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+            if done == all {
+                bar.finish_and_clear();
+            }
+        }
+    }
+}
+
 /// The numbers behind the display.
 #[derive(Debug)]
 struct Meter {

@@ -37,6 +37,12 @@ pub struct Recipe {
     pub training: Training,
     /// Documents that the finished bundle is measured on; never trained on.
     pub evaluation: Option<Evaluation>,
+    /// What the model learned from, for its card: every corpus, teacher and base, with licence and citation.
+    #[serde(default)]
+    pub sources: Vec<Source>,
+    /// What the model must not be trusted with, for its card.
+    #[serde(default)]
+    pub limits: String,
     /// The recipe's file; paths are relative to its folder.
     #[serde(skip)]
     file: PathBuf,
@@ -238,6 +244,22 @@ impl Training {
     }
 }
 
+/// Something that the model learned from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// "corpus", "teacher" or "base".
+    pub role: String,
+    /// What of it was used.
+    pub what: String,
+    /// Its licence.
+    pub licence: String,
+    /// Whom to cite.
+    pub citation: String,
+}
+
 /// Documents that the finished bundle is measured on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -290,14 +312,38 @@ impl Recipe {
         &self.file
     }
 
-    /// Everything that decides the outcome of the run: all but the number of threads and the checkpoint interval.
+    /// Everything that decides the trained weights: all but threads, checkpoint interval, thresholds and what goes into the card. Files stand
+    /// by name alone: a folder may move.
     ///
     /// A checkpoint carries this, and is only resumed by a recipe with the same.
     pub fn identity(&self) -> serde_json::Value {
-        let mut value = serde_json::json!(self);
-        if let Some(training) = value.get_mut("training").and_then(|t| t.as_object_mut()) {
-            training.remove("threads");
-            training.remove("checkpoint_minutes");
+        let mut recipe = self.clone();
+        let name = |path: &mut PathBuf| *path = path.file_name().unwrap_or_default().into();
+        name(&mut recipe.student.base);
+        recipe.corpora.iter_mut().for_each(|c| name(&mut c.path));
+        recipe.teachers.iter_mut().for_each(|t| name(&mut t.path));
+        for evaluation in &mut recipe.evaluation {
+            name(&mut evaluation.path);
+            evaluation.relations_from.iter_mut().for_each(name);
+        }
+        let mut value = serde_json::json!(recipe);
+        for (at, keys) in [
+            ("", &["sources", "limits"][..]),
+            ("/training", &["threads", "checkpoint_minutes"]),
+        ] {
+            if let Some(object) = value.pointer_mut(at).and_then(|o| o.as_object_mut()) {
+                keys.iter().for_each(|key| drop(object.remove(*key)));
+            }
+        }
+        for at in ["/schema/entities", "/schema/relations"] {
+            let types = value.pointer_mut(at).and_then(|a| a.as_array_mut());
+            for object in types
+                .into_iter()
+                .flatten()
+                .filter_map(|t| t.as_object_mut())
+            {
+                object.remove("threshold");
+            }
         }
         value
     }

@@ -1,27 +1,10 @@
 //! Runs a graph in ONNX Runtime: the only file of `distill` that names `ort`.
 
-use std::sync::OnceLock;
-
-use ort::environment::Environment;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session as OrtSession, SessionInputValue, SessionOutputs};
 use ort::value::TensorRef;
 
 use crate::error::{Error, Result};
-
-fn environment() -> Result<&'static Environment> {
-    static ENVIRONMENT: OnceLock<std::result::Result<Environment, String>> = OnceLock::new();
-    let made = ENVIRONMENT.get_or_init(|| {
-        let path = std::env::var("BIE_RUNTIME").map_err(|_| "BIE_RUNTIME is not set".to_owned())?;
-        let builder = ort::environment::init_from(path).map_err(|e| e.to_string())?;
-        builder
-            .with_name("bie")
-            .with_telemetry(false)
-            .build()
-            .map_err(|e| e.to_string())
-    });
-    made.as_ref().map_err(|why| Error::Environment(why.clone()))
-}
 
 /// A tensor that goes in: borrowed, row-major.
 #[derive(Clone, Copy, Debug)]
@@ -50,9 +33,9 @@ impl Session {
     /// # Errors
     /// [`Error::Environment`]: the runtime is missing or refuses the graph.
     pub fn new(model: &[u8], threads: usize) -> Result<Self> {
-        let environment = environment()?;
+        let environment = bie::runtime::environment(None)?;
         let build = || -> ort::Result<OrtSession> {
-            let mut builder = OrtSession::builder(environment)?
+            let mut builder = OrtSession::builder(&environment)?
                 .with_intra_threads(threads)?
                 .with_inter_threads(1)?
                 .with_optimization_level(GraphOptimizationLevel::All)?

@@ -208,7 +208,7 @@ fn context(text: &str, entity: &Entity) -> (String, String, String) {
     let left = format!("{}{}", if from > 0 { "… " } else { "" }, printable(left));
     let right = format!(
         "{}{}",
-        printable(right),
+        printable(right.trim_end()),
         if to < after.len() { " …" } else { "" }
     );
     (left, printable(words), right)

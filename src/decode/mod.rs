@@ -1,6 +1,7 @@
 //! Pure functions from logits to spans, entities and relations.
 
 pub mod group;
+pub mod merge;
 pub mod relations;
 pub mod spans;
 

@@ -31,14 +31,26 @@ struct Relation {
 impl Schema {
     /// The schema of a checked manifest.
     pub fn new(manifest: &Manifest) -> Self {
-        let indices = |names: &[String]| names.iter().filter_map(|name| manifest.entities.iter().position(|entity| entity.name == *name)).collect();
+        let indices = |names: &[String]| {
+            names
+                .iter()
+                .filter_map(|name| {
+                    manifest
+                        .entities
+                        .iter()
+                        .position(|entity| entity.name == *name)
+                })
+                .collect()
+        };
         let resolve = |relation: &RelationType| Relation {
             head: indices(&relation.head),
             tail: indices(&relation.tail),
             symmetric: relation.symmetric,
             temperature: relation.temperature,
         };
-        Schema { relations: manifest.relations.iter().map(resolve).collect() }
+        Schema {
+            relations: manifest.relations.iter().map(resolve).collect(),
+        }
     }
 
     /// Whether any relation type exists.
@@ -55,12 +67,23 @@ impl Schema {
         for (head, head_type) in types.iter().enumerate() {
             for (tail, tail_type) in types.iter().enumerate().filter(|&(tail, _)| tail != head) {
                 let admits = |relation: &Relation| {
-                    let types_fit = relation.head.contains(head_type) && relation.tail.contains(tail_type);
+                    let types_fit =
+                        relation.head.contains(head_type) && relation.tail.contains(tail_type);
                     types_fit && (!relation.symmetric || (head_type == tail_type && head < tail))
                 };
-                let admitted: Vec<usize> = self.relations.iter().enumerate().filter(|(_, relation)| admits(relation)).map(|(label, _)| label).collect();
+                let admitted: Vec<usize> = self
+                    .relations
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, relation)| admits(relation))
+                    .map(|(label, _)| label)
+                    .collect();
                 if !admitted.is_empty() {
-                    pairs.push(Pair { head, tail, admitted });
+                    pairs.push(Pair {
+                        head,
+                        tail,
+                        admitted,
+                    });
                 }
             }
         }
@@ -69,7 +92,9 @@ impl Schema {
 
     /// Whether the relation type holds in both directions.
     pub fn is_symmetric(&self, label: usize) -> bool {
-        self.relations.get(label).is_some_and(|relation| relation.symmetric)
+        self.relations
+            .get(label)
+            .is_some_and(|relation| relation.symmetric)
     }
 
     /// The probabilities of one pair, `[R+1]`, "none" first, from its logits `[R+1]`; relations that are not admitted get 0.
@@ -83,8 +108,12 @@ impl Schema {
                 best = Some(label);
             }
         }
-        let temperature = best.and_then(|label| self.relations.get(label)).map_or(1.0, |relation| relation.temperature);
-        let mut kept: Vec<f32> = std::iter::once(logits.first().copied().unwrap_or(0.0)).chain(admitted.iter().map(|&label| logit(label))).collect();
+        let temperature = best
+            .and_then(|label| self.relations.get(label))
+            .map_or(1.0, |relation| relation.temperature);
+        let mut kept: Vec<f32> = std::iter::once(logits.first().copied().unwrap_or(0.0))
+            .chain(admitted.iter().map(|&label| logit(label)))
+            .collect();
         kept.iter_mut().for_each(|logit| *logit /= temperature);
         let mut log_probabilities = vec![0.0; kept.len()];
         log_softmax(&kept, &mut log_probabilities);
@@ -107,15 +136,20 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn schema() -> Schema {
-        let entity = |name: &str| EntityType { name: name.into(), threshold: 0.5, temperature: 1.0 };
-        let relation = |name: &str, head: &[&str], tail: &[&str], symmetric, temperature| RelationType {
+        let entity = |name: &str| EntityType {
             name: name.into(),
-            head: head.iter().map(|name| name.to_string()).collect(),
-            tail: tail.iter().map(|name| name.to_string()).collect(),
-            symmetric,
             threshold: 0.5,
-            temperature,
+            temperature: 1.0,
         };
+        let relation =
+            |name: &str, head: &[&str], tail: &[&str], symmetric, temperature| RelationType {
+                name: name.into(),
+                head: head.iter().map(|name| name.to_string()).collect(),
+                tail: tail.iter().map(|name| name.to_string()).collect(),
+                symmetric,
+                threshold: 0.5,
+                temperature,
+            };
         Schema::new(&Manifest {
             schema_version: 1,
             model_id: "m".into(),
@@ -137,8 +171,20 @@ mod tests {
 
     #[test]
     fn only_admitted_pairs_are_scored() {
-        let pairs: Vec<_> = schema().pairs(&[1, 0, 2, 0]).into_iter().map(|pair| (pair.head, pair.tail, pair.admitted)).collect();
-        assert_eq!(pairs, [(1, 0, vec![0, 1]), (1, 3, vec![2, 3]), (3, 0, vec![0, 1]), (3, 1, vec![3])]);
+        let pairs: Vec<_> = schema()
+            .pairs(&[1, 0, 2, 0])
+            .into_iter()
+            .map(|pair| (pair.head, pair.tail, pair.admitted))
+            .collect();
+        assert_eq!(
+            pairs,
+            [
+                (1, 0, vec![0, 1]),
+                (1, 3, vec![2, 3]),
+                (3, 0, vec![0, 1]),
+                (3, 1, vec![3])
+            ]
+        );
         assert!(schema().pairs(&[1, 1, 2]).is_empty());
     }
 

@@ -34,11 +34,21 @@ pub fn spans(logits: &[f32], tokens: &[Token], types: usize) -> Vec<Span> {
             .take(tokens.len())
             .map(|row| {
                 let mut out = [0.0; TAGS];
-                log_softmax(row.get(label * TAGS..(label + 1) * TAGS).unwrap_or(&[0.0; TAGS]), &mut out);
+                log_softmax(
+                    row.get(label * TAGS..(label + 1) * TAGS)
+                        .unwrap_or(&[0.0; TAGS]),
+                    &mut out,
+                );
                 out
             })
             .collect();
-        collect(&viterbi(&log_probabilities), &log_probabilities, tokens, label, &mut spans);
+        collect(
+            &viterbi(&log_probabilities),
+            &log_probabilities,
+            tokens,
+            label,
+            &mut spans,
+        );
     }
     spans.sort_by_key(|span| (span.first, span.last, span.label));
     spans
@@ -60,7 +70,9 @@ fn viterbi(log_probabilities: &[[f32; TAGS]]) -> Vec<usize> {
     for row in log_probabilities {
         let mut next = [f32::NEG_INFINITY; TAGS];
         let mut back = [O; TAGS];
-        for (tag, ((next, back), log_probability)) in next.iter_mut().zip(&mut back).zip(row).enumerate() {
+        for (tag, ((next, back), log_probability)) in
+            next.iter_mut().zip(&mut back).zip(row).enumerate()
+        {
             for (previous, score) in best.iter().enumerate() {
                 if !(previous == O && tag == I) && score + log_probability > *next {
                     (*next, *back) = (score + log_probability, previous);
@@ -97,12 +109,23 @@ struct Run {
     tokens: usize,
 }
 
-fn collect(tags: &[usize], log_probabilities: &[[f32; TAGS]], tokens: &[Token], label: usize, spans: &mut Vec<Span>) {
+fn collect(
+    tags: &[usize],
+    log_probabilities: &[[f32; TAGS]],
+    tokens: &[Token],
+    label: usize,
+    spans: &mut Vec<Span>,
+) {
     let mut runs: Vec<Run> = Vec::new();
     for (at, (&tag, row)) in tags.iter().zip(log_probabilities).enumerate() {
         let log_probability = row.get(tag).copied().unwrap_or(0.0);
         match (tag, runs.last_mut()) {
-            (B, _) => runs.push(Run { first: at, last: at, log_probability, tokens: 1 }),
+            (B, _) => runs.push(Run {
+                first: at,
+                last: at,
+                log_probability,
+                tokens: 1,
+            }),
             (I, Some(run)) => {
                 run.last = at;
                 run.log_probability += log_probability;
@@ -124,11 +147,15 @@ fn collect(tags: &[usize], log_probabilities: &[[f32; TAGS]], tokens: &[Token], 
             _ => whole.push(run),
         }
     }
-    spans.extend(whole.into_iter().map(|run| Span {
-        label,
-        first: run.first,
-        last: run.last,
-        score: (run.log_probability / run.tokens as f32).exp().clamp(0.0, 1.0),
+    spans.extend(whole.into_iter().map(|run| {
+        Span {
+            label,
+            first: run.first,
+            last: run.last,
+            score: (run.log_probability / run.tokens as f32)
+                .exp()
+                .clamp(0.0, 1.0),
+        }
     }));
 }
 
@@ -152,16 +179,34 @@ mod tests {
     use proptest::prelude::*;
 
     fn tokens(words: &[bool]) -> Vec<Token> {
-        words.iter().enumerate().map(|(i, &word)| Token { id: 0, start: i, end: i + 1, word }).collect()
+        words
+            .iter()
+            .enumerate()
+            .map(|(i, &word)| Token {
+                id: 0,
+                start: i,
+                end: i + 1,
+                word,
+            })
+            .collect()
     }
 
     /// Logits of one type in which each token strongly prefers its tag.
     fn logits(tags: &str) -> Vec<f32> {
-        tags.chars().flat_map(|tag| "OBI".chars().map(move |other| if tag == other { 4.0 } else { 0.0 })).collect()
+        tags.chars()
+            .flat_map(|tag| {
+                "OBI"
+                    .chars()
+                    .map(move |other| if tag == other { 4.0 } else { 0.0 })
+            })
+            .collect()
     }
 
     fn ranges(tags: &str, words: &[bool]) -> Vec<(usize, usize)> {
-        spans(&logits(tags), &tokens(words), 1).iter().map(|span| (span.first, span.last)).collect()
+        spans(&logits(tags), &tokens(words), 1)
+            .iter()
+            .map(|span| (span.first, span.last))
+            .collect()
     }
 
     #[test]
@@ -174,13 +219,19 @@ mod tests {
     #[test]
     fn spans_are_whole_words() {
         assert_eq!(ranges("OOBOO", &[true, true, false, false, true]), [(1, 3)]);
-        assert_eq!(ranges("BBO", &[true, false, true]), [(0, 1)], "two spans that meet in a word are one");
+        assert_eq!(
+            ranges("BBO", &[true, false, true]),
+            [(0, 1)],
+            "two spans that meet in a word are one"
+        );
     }
 
     #[test]
     fn no_inside_without_a_beginning() {
         // I is the best tag of token 1 by itself; the best sequence pays for it with B before it or gives it up.
-        let spans_of = |first: [f32; 3], second: [f32; 3]| spans(&[first, second].concat(), &tokens(&[true, true]), 1);
+        let spans_of = |first: [f32; 3], second: [f32; 3]| {
+            spans(&[first, second].concat(), &tokens(&[true, true]), 1)
+        };
         assert_eq!(spans_of([5.0, 0.0, 0.0], [0.0, 1.0, 2.0])[0].first, 1);
         assert_eq!(spans_of([1.0, 0.9, 0.0], [0.0, 0.0, 9.0])[0].first, 0);
         assert!(spans_of([5.0, 0.0, 9.0], [5.0, 0.0, 0.0]).is_empty());
@@ -196,7 +247,10 @@ mod tests {
     #[test]
     fn temperature_flattens_or_sharpens() {
         assert_eq!(calibrated(0.3, 1.0), 0.3);
-        assert!((calibrated(0.9, 2.0) - 0.75).abs() < 1e-5, "odds 9 become 3");
+        assert!(
+            (calibrated(0.9, 2.0) - 0.75).abs() < 1e-5,
+            "odds 9 become 3"
+        );
         assert!(calibrated(0.9, 0.5) > 0.98 && calibrated(0.1, 0.5) < 0.02);
         assert!(calibrated(1.0, 2.0) <= 1.0 && calibrated(0.0, 2.0) >= 0.0);
     }
@@ -204,16 +258,28 @@ mod tests {
     #[test]
     fn types_may_overlap() {
         let row = |a: [f32; 3], b: [f32; 3]| [a, b].concat();
-        let logits = [row([0.0, 5.0, 0.0], [5.0, 0.0, 0.0]), row([0.0, 0.0, 5.0], [0.0, 5.0, 0.0])].concat();
-        let found: Vec<_> = spans(&logits, &tokens(&[true, true]), 2).iter().map(|span| (span.label, span.first, span.last)).collect();
+        let logits = [
+            row([0.0, 5.0, 0.0], [5.0, 0.0, 0.0]),
+            row([0.0, 0.0, 5.0], [0.0, 5.0, 0.0]),
+        ]
+        .concat();
+        let found: Vec<_> = spans(&logits, &tokens(&[true, true]), 2)
+            .iter()
+            .map(|span| (span.label, span.first, span.last))
+            .collect();
         assert_eq!(found, [(0, 0, 1), (1, 1, 1)]);
     }
 
     /// Every sequence of tags that obeys the rule, scored one by one.
     fn exhaustive(log_probabilities: &[[f32; 3]]) -> f32 {
         fn walk(rows: &[[f32; 3]], previous: usize) -> f32 {
-            let Some((row, rest)) = rows.split_first() else { return 0.0 };
-            (0..3).filter(|&tag| !(previous == O && tag == I)).map(|tag| row[tag] + walk(rest, tag)).fold(f32::NEG_INFINITY, f32::max)
+            let Some((row, rest)) = rows.split_first() else {
+                return 0.0;
+            };
+            (0..3)
+                .filter(|&tag| !(previous == O && tag == I))
+                .map(|tag| row[tag] + walk(rest, tag))
+                .fold(f32::NEG_INFINITY, f32::max)
         }
         walk(log_probabilities, O)
     }

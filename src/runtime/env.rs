@@ -40,26 +40,46 @@ pub fn environment(runtime_path: Option<&Path>) -> Result<Environment> {
     check_process()?;
     let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(opened) = opened.as_ref() {
-        let same = runtime_path.is_none_or(|path| resolved(path).is_ok_and(|path| path == opened.path));
-        return if same { Ok(opened.environment.clone()) } else { Err(Error::Runtime(format!(
-            "this process already uses the ONNX Runtime at {}; a process can use one, so give every engine the same option `runtime_path` or none",
-            opened.path.display()
-        ))) };
+        let same =
+            runtime_path.is_none_or(|path| resolved(path).is_ok_and(|path| path == opened.path));
+        return if same {
+            Ok(opened.environment.clone())
+        } else {
+            Err(Error::Runtime(format!(
+                "this process already uses the ONNX Runtime at {}; a process can use one, so give every engine the same option `runtime_path` or none",
+                opened.path.display()
+            )))
+        };
     }
     let path = locate(runtime_path)?;
-    let refuse = |why: String| Error::Runtime(format!("cannot use {} as ONNX Runtime: {why}", path.display()));
-    let version = probe::runtime_version(&path).map_err(|why| refuse(format!("{why}; give the file of ONNX Runtime 1.28")))?;
-    admit(&version, std::env::var_os(NO_TELEMETRY).is_some_and(|value| value == "1")).map_err(refuse)?;
+    let refuse = |why: String| {
+        Error::Runtime(format!(
+            "cannot use {} as ONNX Runtime: {why}",
+            path.display()
+        ))
+    };
+    let version = probe::runtime_version(&path)
+        .map_err(|why| refuse(format!("{why}; give the file of ONNX Runtime 1.28")))?;
+    admit(
+        &version,
+        std::env::var_os(NO_TELEMETRY).is_some_and(|value| value == "1"),
+    )
+    .map_err(refuse)?;
     let environment = ort::init_from(&path)
         .map_err(|why| refuse(why.to_string()))?
         .with_name("bie")
         .with_telemetry(false)
-        .with_logger(Arc::new(|_: LogLevel, _: &str, _: &str, _: &str, _: &str| {}))
+        .with_logger(Arc::new(
+            |_: LogLevel, _: &str, _: &str, _: &str, _: &str| {},
+        ))
         .build()
         .map_err(|why| refuse(why.to_string()))?;
     environment.set_log_level(LogLevel::Fatal); // the logger drops everything; this saves the making of it
     OWNER.store(std::process::id(), Ordering::Release);
-    *opened = Some(Opened { path, environment: environment.clone() });
+    *opened = Some(Opened {
+        path,
+        environment: environment.clone(),
+    });
     Ok(environment)
 }
 
@@ -76,12 +96,20 @@ pub(super) fn check_process() -> Result<()> {
 
 fn locate(runtime_path: Option<&Path>) -> Result<PathBuf> {
     let named = |path: &Path, by: &str| {
-        resolved(path).map_err(|why| Error::Runtime(format!("cannot find ONNX Runtime at {} ({by}): {why}; correct it or remove it", path.display())))
+        resolved(path).map_err(|why| {
+            Error::Runtime(format!(
+                "cannot find ONNX Runtime at {} ({by}): {why}; correct it or remove it",
+                path.display()
+            ))
+        })
     };
     if let Some(path) = runtime_path {
         return named(path, "option `runtime_path`");
     }
-    if let Some(beside) = probe::module_dir().map(|dir| dir.join(FILE_NAME)).filter(|path| path.is_file()) {
+    if let Some(beside) = probe::module_dir()
+        .map(|dir| dir.join(FILE_NAME))
+        .filter(|path| path.is_file())
+    {
         return named(&beside, "beside the library");
     }
     match std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) {
@@ -101,10 +129,15 @@ fn admit(version: &str, telemetry_is_off: bool) -> std::result::Result<(), Strin
     let mut parts = version.split('.').map(|part| part.parse::<u32>().ok());
     let (major, minor) = (parts.next().flatten(), parts.next().flatten());
     let (Some(major), Some(minor)) = (major, minor) else {
-        return Err(format!("its version `{}` is unknown; give ONNX Runtime 1.28", version.escape_debug()));
+        return Err(format!(
+            "its version `{}` is unknown; give ONNX Runtime 1.28",
+            version.escape_debug()
+        ));
     };
     if (major, minor) < SUPPORTED {
-        return Err(format!("it is version {version}, which is too old; give ONNX Runtime 1.28"));
+        return Err(format!(
+            "it is version {version}, which is too old; give ONNX Runtime 1.28"
+        ));
     }
     if (major, minor) > SUPPORTED && !telemetry_is_off {
         return Err(format!(
@@ -132,7 +165,12 @@ mod tests {
 
     #[test]
     fn a_named_file_must_be_there() {
-        let message = locate(Some(Path::new("/nonexistent/ort.so"))).unwrap_err().to_string();
-        assert!(message.contains("/nonexistent/ort.so") && message.contains("runtime_path"), "{message}");
+        let message = locate(Some(Path::new("/nonexistent/ort.so")))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.contains("/nonexistent/ort.so") && message.contains("runtime_path"),
+            "{message}"
+        );
     }
 }

@@ -25,11 +25,25 @@ struct State {
 
 impl Pool {
     /// A pool with its first lane, which is handed to `rehearse` before it counts.
-    pub(crate) fn open(environment: Environment, graphs: Graphs, most: usize, rehearse: impl FnOnce(&mut Lane) -> Result<()>) -> Result<Pool> {
+    pub(crate) fn open(
+        environment: Environment,
+        graphs: Graphs,
+        most: usize,
+        rehearse: impl FnOnce(&mut Lane) -> Result<()>,
+    ) -> Result<Pool> {
         let mut first = Lane::open(&environment, &graphs)?;
         rehearse(&mut first)?;
         let graphs = (most > 1).then(|| Arc::new(graphs));
-        Ok(Pool { environment, most, state: Mutex::new(State { idle: vec![first], made: 1, graphs }), returned: Condvar::new() })
+        Ok(Pool {
+            environment,
+            most,
+            state: Mutex::new(State {
+                idle: vec![first],
+                made: 1,
+                graphs,
+            }),
+            returned: Condvar::new(),
+        })
     }
 
     /// The greatest number of lanes.
@@ -40,10 +54,15 @@ impl Pool {
     /// Runs `work` with a lane of its own, waiting for one if all are busy.
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Lane) -> Result<T>) -> Result<T> {
         check_process()?;
-        let mut borrowed = Borrowed { lane: Some(self.take()?), pool: self };
+        let mut borrowed = Borrowed {
+            lane: Some(self.take()?),
+            pool: self,
+        };
         match borrowed.lane.as_mut() {
             Some(lane) => work(lane),
-            None => Err(Error::Runtime("no session is there to use; open a new engine".into())),
+            None => Err(Error::Runtime(
+                "no session is there to use; open a new engine".into(),
+            )),
         }
     }
 
@@ -60,7 +79,10 @@ impl Pool {
                 }
                 break graphs;
             }
-            state = self.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self
+                .returned
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
         };
         drop(state); // making a lane takes long; others go on meanwhile
         Lane::open(&self.environment, &graphs).inspect_err(|_| {

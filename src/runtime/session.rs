@@ -34,7 +34,12 @@ struct Sizes {
 impl Graphs {
     /// Takes the graphs out of a bundle.
     pub(crate) fn new(bundle: Bundle) -> (Manifest, Self) {
-        let Bundle { manifest, encoder, relations, .. } = bundle;
+        let Bundle {
+            manifest,
+            encoder,
+            relations,
+            ..
+        } = bundle;
         let sizes = Sizes {
             max_tokens: manifest.max_tokens,
             hidden: manifest.hidden_size,
@@ -42,7 +47,14 @@ impl Graphs {
             entity_types: manifest.entities.len(),
             relation_types: manifest.relations.len(),
         };
-        (manifest, Graphs { encoder, relations, sizes })
+        (
+            manifest,
+            Graphs {
+                encoder,
+                relations,
+                sizes,
+            },
+        )
     }
 }
 
@@ -79,50 +91,126 @@ impl Lane {
         use TensorElementType::{Float32, Int64};
         let sizes = graphs.sizes;
         let fixed = |size: usize| Some(size as i64);
-        let hidden = Tensor { name: "hidden", element: Float32, dims: &[None, fixed(sizes.hidden)] };
-        let attention = Tensor { name: "attention", element: Float32, dims: &[fixed(sizes.heads), None, None] };
+        let hidden = Tensor {
+            name: "hidden",
+            element: Float32,
+            dims: &[None, fixed(sizes.hidden)],
+        };
+        let attention = Tensor {
+            name: "attention",
+            element: Float32,
+            dims: &[fixed(sizes.heads), None, None],
+        };
 
         let encoder = session(environment, ENCODER, &graphs.encoder)?;
-        check(ENCODER, "input", encoder.inputs(), &[Tensor { name: "input_ids", element: Int64, dims: &[None] }])?;
-        let entity_logits = Tensor { name: "entity_logits", element: Float32, dims: &[None, fixed(sizes.entity_types), Some(3)] };
-        check(ENCODER, "output", encoder.outputs(), &[entity_logits, hidden, attention])?;
+        check(
+            ENCODER,
+            "input",
+            encoder.inputs(),
+            &[Tensor {
+                name: "input_ids",
+                element: Int64,
+                dims: &[None],
+            }],
+        )?;
+        let entity_logits = Tensor {
+            name: "entity_logits",
+            element: Float32,
+            dims: &[None, fixed(sizes.entity_types), Some(3)],
+        };
+        check(
+            ENCODER,
+            "output",
+            encoder.outputs(),
+            &[entity_logits, hidden, attention],
+        )?;
 
-        let relations = graphs.relations.as_ref().map(|graph| session(environment, RELATIONS, graph)).transpose()?;
+        let relations = graphs
+            .relations
+            .as_ref()
+            .map(|graph| session(environment, RELATIONS, graph))
+            .transpose()?;
         if let Some(relations) = &relations {
             let inputs = [
                 hidden,
                 attention,
-                Tensor { name: "mention_tokens", element: Float32, dims: &[None, None] },
-                Tensor { name: "entity_mentions", element: Float32, dims: &[None, None] },
-                Tensor { name: "pair_head", element: Int64, dims: &[None] },
-                Tensor { name: "pair_tail", element: Int64, dims: &[None] },
+                Tensor {
+                    name: "mention_tokens",
+                    element: Float32,
+                    dims: &[None, None],
+                },
+                Tensor {
+                    name: "entity_mentions",
+                    element: Float32,
+                    dims: &[None, None],
+                },
+                Tensor {
+                    name: "pair_head",
+                    element: Int64,
+                    dims: &[None],
+                },
+                Tensor {
+                    name: "pair_tail",
+                    element: Int64,
+                    dims: &[None],
+                },
             ];
             check(RELATIONS, "input", relations.inputs(), &inputs)?;
             let outputs = [
-                Tensor { name: "relation_logits", element: Float32, dims: &[None, fixed(sizes.relation_types + 1)] },
-                Tensor { name: "pair_attention", element: Float32, dims: &[None, None] },
+                Tensor {
+                    name: "relation_logits",
+                    element: Float32,
+                    dims: &[None, fixed(sizes.relation_types + 1)],
+                },
+                Tensor {
+                    name: "pair_attention",
+                    element: Float32,
+                    dims: &[None, None],
+                },
             ];
             check(RELATIONS, "output", relations.outputs(), &outputs)?;
         }
-        Ok(Lane { encoder, relations, sizes })
+        Ok(Lane {
+            encoder,
+            relations,
+            sizes,
+        })
     }
 
     /// Runs both graphs once, on the longest window and the last id of the vocabulary, so that what does not fit shows at open.
     pub(crate) fn rehearse(&mut self, cls: u32, sep: u32, vocabulary: usize) -> Result<()> {
         let last_id = i64::try_from(vocabulary.saturating_sub(1)).unwrap_or(i64::MAX);
         let mut ids = vec![last_id; self.sizes.max_tokens];
-        if let ([first, .., last], cls, sep) = (ids.as_mut_slice(), i64::from(cls), i64::from(sep)) {
+        if let ([first, .., last], cls, sep) = (ids.as_mut_slice(), i64::from(cls), i64::from(sep))
+        {
             (*first, *last) = (cls, sep);
         }
         let unfit = |file: &str, what: &str, error: Error| match error {
             Error::OutOfMemory => Error::OutOfMemory,
-            _ => Error::ModelShape { file: file.into(), why: format!("a trial run on {what} failed") },
+            _ => Error::ModelShape {
+                file: file.into(),
+                why: format!("a trial run on {what} failed"),
+            },
         };
         let window = format!("{} tokens with the highest id {last_id}", ids.len());
-        let reading = self.read(&ids).map_err(|error| unfit(ENCODER, &window, error))?;
+        let reading = self
+            .read(&ids)
+            .map_err(|error| unfit(ENCODER, &window, error))?;
         if self.relations.is_some() {
-            let mentions = [MentionTokens { first: 0, last: 0, entity: 0 }, MentionTokens { first: 0, last: 0, entity: 1 }];
-            self.relate(&reading, &mentions, 2, &[(0, 1)]).map_err(|error| unfit(RELATIONS, "one pair", error))?;
+            let mentions = [
+                MentionTokens {
+                    first: 0,
+                    last: 0,
+                    entity: 0,
+                },
+                MentionTokens {
+                    first: 0,
+                    last: 0,
+                    entity: 1,
+                },
+            ];
+            self.relate(&reading, &mentions, 2, &[(0, 1)])
+                .map_err(|error| unfit(RELATIONS, "one pair", error))?;
         }
         Ok(())
     }
@@ -131,25 +219,50 @@ impl Lane {
     pub(crate) fn read(&mut self, ids: &[i64]) -> Result<Reading> {
         let length = ids.len();
         let input = TensorRef::from_array_view(([length], ids)).map_err(failed)?;
-        let mut outputs = self.encoder.run(ort::inputs!["input_ids" => input]).map_err(failed)?;
+        let mut outputs = self
+            .encoder
+            .run(ort::inputs!["input_ids" => input])
+            .map_err(failed)?;
         let row = self.sizes.entity_types * 3;
         let entity_logits = floats(&outputs, "entity_logits", length * row)?;
         // [CLS] and [SEP] are tokens of the model, not of the text.
-        let entity_logits = entity_logits.get(row..(length - 1) * row).unwrap_or_default().to_vec();
+        let entity_logits = entity_logits
+            .get(row..(length - 1) * row)
+            .unwrap_or_default()
+            .to_vec();
         let mut take = |name: &str| outputs.remove(name).ok_or_else(|| misshapen(name));
-        Ok(Reading { entity_logits, hidden: take("hidden")?, attention: take("attention")?, length })
+        Ok(Reading {
+            entity_logits,
+            hidden: take("hidden")?,
+            attention: take("attention")?,
+            length,
+        })
     }
 
     /// Scores pairs of entities of one window: `[pairs][relations + 1]` logits, "none" first.
     ///
     /// `entities` is the number of entities; each has at least one of `mentions`. `pairs` holds head and tail.
-    pub(crate) fn relate(&mut self, reading: &Reading, mentions: &[MentionTokens], entities: usize, pairs: &[(usize, usize)]) -> Result<Vec<f32>> {
-        let Some(session) = &mut self.relations else { return Ok(Vec::new()) };
+    pub(crate) fn relate(
+        &mut self,
+        reading: &Reading,
+        mentions: &[MentionTokens],
+        entities: usize,
+        pairs: &[(usize, usize)],
+    ) -> Result<Vec<f32>> {
+        let Some(session) = &mut self.relations else {
+            return Ok(Vec::new());
+        };
         let length = reading.length;
         let mut mention_tokens = vec![0f32; mentions.len() * length];
         let mut entity_mentions = vec![0f32; entities * mentions.len()];
-        for ((at, mention), row) in mentions.iter().enumerate().zip(mention_tokens.chunks_exact_mut(length)) {
-            let tokens = row.get_mut(mention.first + 1..=mention.last + 1).unwrap_or_default(); // [CLS] comes first
+        for ((at, mention), row) in mentions
+            .iter()
+            .enumerate()
+            .zip(mention_tokens.chunks_exact_mut(length))
+        {
+            let tokens = row
+                .get_mut(mention.first + 1..=mention.last + 1)
+                .unwrap_or_default(); // [CLS] comes first
             let share = 1.0 / tokens.len() as f32;
             tokens.fill(share);
             if let Some(cell) = entity_mentions.get_mut(mention.entity * mentions.len() + at) {
@@ -159,7 +272,12 @@ impl Lane {
         let width = self.sizes.relation_types + 1;
         let mut logits = Vec::with_capacity(pairs.len() * width);
         for pairs in pairs.chunks(PAIRS_PER_RUN) {
-            let side = |pick: fn(&(usize, usize)) -> usize| pairs.iter().map(|pair| pick(pair) as i64).collect::<Vec<i64>>();
+            let side = |pick: fn(&(usize, usize)) -> usize| {
+                pairs
+                    .iter()
+                    .map(|pair| pick(pair) as i64)
+                    .collect::<Vec<i64>>()
+            };
             let (heads, tails) = (side(|pair| pair.0), side(|pair| pair.1));
             let outputs = session
                 .run(ort::inputs![
@@ -180,14 +298,15 @@ impl Lane {
 /// Sessions are made one after the other: ONNX Runtime does not promise that making them is safe in parallel.
 static MAKING: Mutex<()> = Mutex::new(());
 
-/// One thread and no spinning: the host's threads are the parallelism. No arena and no memory patterns: windows differ in
-/// length, and an arena keeps the sum of the largest shapes forever.
+/// One thread and no spinning: the host's threads are the parallelism. The arena is on because its size is bounded: the trial run at open
+/// is on the longest window there can be. Without it every large tensor is mapped and unmapped, and the resident size swings by 50 MB
+/// (512 tokens, width 384: 119 MB and flat with it, 150 to 200 MB and half the speed without). Memory patterns are for one fixed length.
 fn session(environment: &Environment, file: &str, graph: &[u8]) -> Result<Session> {
     let _one_at_a_time = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let make = || -> ort::Result<Session> {
         Session::builder(environment)?
             .with_log_level(LogLevel::Fatal)?
-            .with_execution_providers([CPU::default().with_arena_allocator(false).build()])?
+            .with_execution_providers([CPU::default().with_arena_allocator(true).build()])?
             .with_memory_pattern(false)?
             .with_intra_threads(1)?
             .with_inter_threads(1)?
@@ -199,11 +318,23 @@ fn session(environment: &Environment, file: &str, graph: &[u8]) -> Result<Sessio
     make().map_err(|error| {
         use ort::ErrorCode::{InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented};
         // No document is involved yet, so the message may be passed on; its first line says what matters.
-        let why = error.message().lines().next().unwrap_or_default().to_string();
+        let why = error
+            .message()
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_string();
         match error.code() {
-            InvalidProtobuf | InvalidGraph | InvalidArgument | NotImplemented => Error::BundleFormat { file: file.into(), why },
+            InvalidProtobuf | InvalidGraph | InvalidArgument | NotImplemented => {
+                Error::BundleFormat {
+                    file: file.into(),
+                    why,
+                }
+            }
             _ if is_out_of_memory(&error) => Error::OutOfMemory,
-            _ => Error::Runtime(format!("ONNX Runtime cannot load bundle file {file}: {why}")),
+            _ => Error::Runtime(format!(
+                "ONNX Runtime cannot load bundle file {file}: {why}"
+            )),
         }
     })
 }
@@ -217,9 +348,20 @@ struct Tensor<'a> {
 }
 
 fn check(file: &str, role: &str, found: &[Outlet], wanted: &[Tensor<'_>]) -> Result<()> {
-    let fault = |why: String| Err(Error::ModelShape { file: file.into(), why });
-    if let Some(other) = found.iter().find(|outlet| wanted.iter().all(|tensor| tensor.name != outlet.name())) {
-        return fault(format!("{role} `{}` is not known", other.name().escape_debug()));
+    let fault = |why: String| {
+        Err(Error::ModelShape {
+            file: file.into(),
+            why,
+        })
+    };
+    if let Some(other) = found
+        .iter()
+        .find(|outlet| wanted.iter().all(|tensor| tensor.name != outlet.name()))
+    {
+        return fault(format!(
+            "{role} `{}` is not known",
+            other.name().escape_debug()
+        ));
     }
     for tensor in wanted {
         let Some(outlet) = found.iter().find(|outlet| outlet.name() == tensor.name) else {
@@ -227,11 +369,16 @@ fn check(file: &str, role: &str, found: &[Outlet], wanted: &[Tensor<'_>]) -> Res
         };
         let (element, shape) = (outlet.dtype().tensor_type(), outlet.dtype().tensor_shape());
         if element != Some(tensor.element) {
-            return fault(format!("{role} `{}` has elements of the wrong type", tensor.name));
+            return fault(format!(
+                "{role} `{}` has elements of the wrong type",
+                tensor.name
+            ));
         }
         // A size that the graph leaves open is checked at every run.
         let fits = |(&found, wanted): (&i64, &Option<i64>)| found == -1 || Some(found) == *wanted;
-        if !shape.is_some_and(|shape| shape.len() == tensor.dims.len() && shape.iter().zip(tensor.dims).all(fits)) {
+        if !shape.is_some_and(|shape| {
+            shape.len() == tensor.dims.len() && shape.iter().zip(tensor.dims).all(fits)
+        }) {
             return fault(format!("{role} `{}` has the wrong shape", tensor.name));
         }
     }
@@ -240,18 +387,26 @@ fn check(file: &str, role: &str, found: &[Outlet], wanted: &[Tensor<'_>]) -> Res
 
 /// The values of an output, which must be `size` finite numbers.
 fn floats<'a>(outputs: &'a SessionOutputs<'_>, name: &str, size: usize) -> Result<&'a [f32]> {
-    let (_, values) = outputs.get(name).ok_or_else(|| misshapen(name))?.try_extract_tensor::<f32>().map_err(failed)?;
+    let (_, values) = outputs
+        .get(name)
+        .ok_or_else(|| misshapen(name))?
+        .try_extract_tensor::<f32>()
+        .map_err(failed)?;
     if values.len() != size {
         return Err(misshapen(name));
     }
     if !values.iter().all(|value| value.is_finite()) {
-        return Err(Error::Runtime(format!("the model gave a value in `{name}` that is not a finite number; the bundle cannot be used on this machine")));
+        return Err(Error::Runtime(format!(
+            "the model gave a value in `{name}` that is not a finite number; the bundle cannot be used on this machine"
+        )));
     }
     Ok(values)
 }
 
 fn misshapen(name: &str) -> Error {
-    Error::Runtime(format!("the model gave an output `{name}` of the wrong size; restore the bundle from its source"))
+    Error::Runtime(format!(
+        "the model gave an output `{name}` of the wrong size; restore the bundle from its source"
+    ))
 }
 
 /// A failure while a document is read: the message of ONNX Runtime may hold values that stem from it, so it is not passed on.
@@ -259,9 +414,14 @@ fn failed(error: ort::Error) -> Error {
     if is_out_of_memory(&error) {
         return Error::OutOfMemory;
     }
-    Error::Runtime(format!("ONNX Runtime failed to run the model ({:?}); try again, and check the bundle and the machine if it happens again", error.code()))
+    Error::Runtime(format!(
+        "ONNX Runtime failed to run the model ({:?}); try again, and check the bundle and the machine if it happens again",
+        error.code()
+    ))
 }
 
 fn is_out_of_memory(error: &ort::Error) -> bool {
-    ["bad_alloc", "allocate memory", "out of memory"].iter().any(|sign| error.message().contains(sign))
+    ["bad_alloc", "allocate memory", "out of memory"]
+        .iter()
+        .any(|sign| error.message().contains(sign))
 }

@@ -31,7 +31,9 @@ pub fn sentences(text: &str) -> impl Iterator<Item = Range<usize>> {
 /// marks that the tokenizer drops or joins to a word (U+0085, ornamental quotes, enclosing marks), and a bound there could cut a word in two.
 fn may_end_word(last: char) -> bool {
     const PUNCTUATION: &str = "。．！？｡…‼⁇⁈⁉؟۔।॥”’»」』）";
-    (last.is_whitespace() && last != '\u{85}') || last.is_ascii_punctuation() || PUNCTUATION.contains(last)
+    (last.is_whitespace() && last != '\u{85}')
+        || last.is_ascii_punctuation()
+        || PUNCTUATION.contains(last)
 }
 
 #[cfg(test)]
@@ -56,6 +58,32 @@ mod tests {
         assert_eq!(split("a\r\nb"), ["a\r\n", "b"]);
         assert_eq!(split(""), Vec::<&str>::new());
         assert_eq!(split("a\u{85}b"), ["a\u{85}b"]);
+    }
+
+    #[test]
+    fn no_text_costs_more_than_linear_time() {
+        // Linear is a second; quadratic would be hours.
+        for unit in [
+            ".",
+            "a.",
+            ". ",
+            ".)",
+            ". 1",
+            "\u{200d}",
+            ".\u{200d}",
+            "A. (",
+            "\r\n",
+            "!?",
+        ] {
+            let started = std::time::Instant::now();
+            let text = unit.repeat((1 << 20) / unit.len());
+            assert!(sentences(&text).count() > 0);
+            assert!(
+                started.elapsed().as_secs() < 300,
+                "{unit:?} took {:?}",
+                started.elapsed()
+            );
+        }
     }
 
     proptest! {

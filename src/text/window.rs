@@ -16,20 +16,24 @@ pub fn windows(encoded: Encoded, max_tokens: usize) -> Vec<Window> {
     let room = max_tokens.saturating_sub(2).max(1);
     let mut windows = Vec::new();
     let mut open: Vec<Token> = Vec::new();
-    for mut sentence in encoded.sentences {
+    for sentence in encoded.sentences {
         if open.len() + sentence.len() > room {
             close(&mut windows, &mut open);
         }
-        while sentence.len() > room {
+        let mut rest = sentence.as_slice();
+        while rest.len() > room {
             let cut = (1..=room)
                 .rev()
-                .find(|&at| sentence.get(at).is_some_and(|token| token.word))
+                .find(|&at| rest.get(at).is_some_and(|token| token.word))
                 .unwrap_or(room);
-            let rest = sentence.split_off(cut);
-            close(&mut windows, &mut sentence);
-            sentence = rest;
+            // Copied: a vector split in place would keep the room of all that follows, in every window.
+            let (head, tail) = rest.split_at(cut);
+            windows.push(Window {
+                tokens: head.to_vec(),
+            });
+            rest = tail;
         }
-        open.append(&mut sentence);
+        open.extend_from_slice(rest);
     }
     close(&mut windows, &mut open);
     windows
@@ -60,6 +64,18 @@ mod tests {
                 word: c != '#',
             })
             .collect()
+    }
+
+    #[test]
+    fn a_window_takes_no_more_memory_than_its_tokens() {
+        let cut = windows(
+            Encoded {
+                sentences: vec![sentence(&"a".repeat(10_000), 0)],
+                unread: Vec::new(),
+            },
+            32,
+        );
+        assert!(cut.len() > 300 && cut.iter().all(|w| w.tokens.capacity() <= 64));
     }
 
     fn lengths(shapes: &[&str], max_tokens: usize) -> Vec<usize> {
