@@ -116,7 +116,7 @@ fn run(command: Command) -> Result<()> {
                 relations_from,
             };
             let progress = distill::progress::count("documents");
-            let report = eval::run(&engine, &job, |done, all| progress(done, all))?;
+            let report = eval::run(&engine, &job, progress)?;
             print(&if json {
                 format!("{}\n", report.json())
             } else {

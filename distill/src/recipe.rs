@@ -322,7 +322,7 @@ impl Recipe {
         name(&mut recipe.student.base);
         recipe.corpora.iter_mut().for_each(|c| name(&mut c.path));
         recipe.teachers.iter_mut().for_each(|t| name(&mut t.path));
-        for evaluation in &mut recipe.evaluation {
+        if let Some(evaluation) = &mut recipe.evaluation {
             name(&mut evaluation.path);
             evaluation.relations_from.iter_mut().for_each(name);
         }

@@ -179,11 +179,7 @@ mod tests {
             2.0,
             "three tagged tokens share the entity weight"
         );
-        assert_eq!(
-            b.tags[(1 * 2) * 3 + 1],
-            2.0 / 3.0,
-            "token 1 of window 0 is a B"
-        );
+        assert_eq!(b.tags[2 * 3 + 1], 2.0 / 3.0, "token 1 of window 0 is a B");
         assert_eq!(
             b.mention_tokens[..8],
             [0.0, 0.5, 0.5, 0.0, 0.0, 0.0, 1.0, 0.0]
