@@ -46,6 +46,9 @@ pub struct Recipe {
     /// The recipe's file; paths are relative to its folder.
     #[serde(skip)]
     file: PathBuf,
+    /// What stands in it, to name lines.
+    #[serde(skip)]
+    text: String,
 }
 
 /// The student's body and limits.
@@ -293,6 +296,7 @@ impl Recipe {
         };
         let mut recipe: Recipe = toml::from_str(text).map_err(fail)?;
         recipe.file = file.to_owned();
+        recipe.text = text.to_owned();
         let table = DeTable::parse(text).map_err(fail)?;
         recipe.check(&Places {
             file,
@@ -307,9 +311,17 @@ impl Recipe {
         self.file.parent().unwrap_or(Path::new("")).join(path)
     }
 
-    /// The recipe's own file.
-    pub fn file(&self) -> &Path {
-        &self.file
+    /// An error at a key (`["student", "max_tokens"]`): what only shows when the recipe meets the files that it names.
+    pub fn error(&self, key: &[&str], why: impl std::fmt::Display) -> Error {
+        let line = DeTable::parse(&self.text).map_or(1, |table| {
+            Places {
+                file: &self.file,
+                text: &self.text,
+                table: table.get_ref(),
+            }
+            .line(key)
+        });
+        Error::line(&self.file, line, format!("{}: {why}", key.join(".")))
     }
 
     /// Everything that decides the trained weights: all but threads, checkpoint interval, thresholds and what goes into the card. Files stand
@@ -538,7 +550,7 @@ impl Recipe {
         at.range(
             &key("checkpoint_minutes"),
             training.checkpoint_minutes,
-            0.01,
+            0.001,
             1440.0,
         )?;
         at.range(

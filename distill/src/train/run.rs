@@ -75,10 +75,10 @@ impl Epoch {
 pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
     let recipe = Recipe::read(recipe)?;
     let base = recipe.resolve(&recipe.student.base);
-    let tokenizer = read_tokenizer(&base)?;
-    let data = dataset::load(&recipe, &tokenizer)?;
     let (config, parameters) = Parameters::from_folder(&base)?;
-    check_sizes(&recipe, &config, &tokenizer, &base)?;
+    check_sizes(&recipe, &config)?;
+    let tokenizer = read_tokenizer(&base, &config)?;
+    let data = dataset::load(&recipe, &tokenizer)?;
     let folder = Folder::open(&out.join("checkpoints"))?;
     if !resume && !folder.list()?.is_empty() {
         return Err(Error::Usage(format!(
@@ -124,44 +124,42 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
 }
 
 /// `tokenizer.json`, else `vocab.txt`.
-fn read_tokenizer(base: &Path) -> Result<Encoder> {
-    let json = base.join("tokenizer.json");
-    if json.exists() {
-        return Ok(Encoder::from_bytes(
-            &std::fs::read(&json).map_err(Error::io("read", &json))?,
-        )?);
+fn read_tokenizer(base: &Path, config: &Config) -> Result<Encoder> {
+    let (json, vocabulary) = (base.join("tokenizer.json"), base.join("vocab.txt"));
+    let (path, read) = if json.exists() {
+        let bytes = std::fs::read(&json).map_err(Error::io("read", &json))?;
+        (json, Encoder::from_bytes(&bytes))
+    } else {
+        let text = std::fs::read_to_string(&vocabulary).map_err(Error::io("read", &vocabulary))?;
+        (vocabulary, Encoder::from_vocab(&text, true))
+    };
+    let tokenizer = read.map_err(|e| Error::file(&path, e.to_string()))?;
+    if tokenizer.vocabulary_size() > config.vocab_size {
+        let why = format!(
+            "{} pieces, but config.json has vocab_size {}",
+            tokenizer.vocabulary_size(),
+            config.vocab_size
+        );
+        return Err(Error::file(&path, why));
     }
-    let vocabulary = base.join("vocab.txt");
-    let text = std::fs::read_to_string(&vocabulary).map_err(Error::io("read", &vocabulary))?;
-    Ok(Encoder::from_vocab(&text, true)?)
+    Ok(tokenizer)
 }
 
-fn check_sizes(recipe: &Recipe, config: &Config, tokenizer: &Encoder, base: &Path) -> Result<()> {
-    let wrong = |why: String| Err(Error::file(recipe.file(), why));
-    if recipe.student.max_tokens > config.max_positions {
-        return wrong(format!(
-            "student.max_tokens is {}, but the base reads at most {} positions",
-            recipe.student.max_tokens, config.max_positions
-        ));
+fn check_sizes(recipe: &Recipe, config: &Config) -> Result<()> {
+    let (tokens, block) = (recipe.student.max_tokens, recipe.student.relation_block);
+    if tokens > config.max_positions {
+        let why = format!(
+            "{tokens}, but the base reads at most {} positions",
+            config.max_positions
+        );
+        return Err(recipe.error(&["student", "max_tokens"], why));
     }
-    if tokenizer.vocabulary_size() > config.vocab_size {
-        return Err(Error::file(
-            &base.join("tokenizer.json"),
-            format!(
-                "{} pieces, but config.json has vocab_size {}",
-                tokenizer.vocabulary_size(),
-                config.vocab_size
-            ),
-        ));
-    }
-    if !config
-        .hidden_size
-        .is_multiple_of(recipe.student.relation_block)
-    {
-        return wrong(format!(
-            "student.relation_block {} does not divide the base's hidden_size {}",
-            recipe.student.relation_block, config.hidden_size
-        ));
+    if !config.hidden_size.is_multiple_of(block) {
+        let why = format!(
+            "{block} does not divide the base's hidden_size {}",
+            config.hidden_size
+        );
+        return Err(recipe.error(&["student", "relation_block"], why));
     }
     Ok(())
 }
