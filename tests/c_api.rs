@@ -144,6 +144,29 @@ fn fork() {
 }
 
 #[test]
+fn extreme() {
+    test_program("extreme");
+}
+
+/// With the tiny bundle, and with the default one where it is there.
+#[test]
+fn identity() {
+    let dir = installed();
+    let program = compile(dir.path(), "identity", &["tests/c/identity.c"]);
+    let default = root().join("models/default");
+    if !default.is_dir() {
+        eprintln!("skipped: no models/default");
+    }
+    for bundle in [bundle(), default].iter().filter(|path| path.is_dir()) {
+        silently(
+            Command::new(&program)
+                .arg(bundle)
+                .arg(root().join("examples/abstract.txt")),
+        );
+    }
+}
+
+#[test]
 fn loaded_at_run_time() {
     let dir = TempDir::new().unwrap();
     let program = dir.path().join("dynamic");
