@@ -33,6 +33,9 @@ fn main() {
     let mut group = criterion.benchmark_group("one window");
     group.bench_function("libbie", |b| b.iter(|| read(&engine, &text, &options)));
     group.bench_function("bare ONNX Runtime", |b| b.iter(|| bare.run()));
+    group.bench_function("of libbie: tokenizing", |b| {
+        b.iter(|| engine.encoder().encode(black_box(&text)).unwrap())
+    });
     group.finish();
 
     let documents = documents();

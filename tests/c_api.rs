@@ -392,6 +392,9 @@ fn damaged_bundles() {
             expect(&format!("{name} {damage}"), copy.path(), status);
         }
     }
+    let copy = TempDir::new().unwrap();
+    silently(Command::new("mkfifo").arg(copy.path().join("manifest.json")));
+    expect("a pipe without a writer", copy.path(), IO);
     expect("a file", &bundle().join("manifest.json"), IO);
     expect("an empty folder", TempDir::new().unwrap().path(), IO);
 }
@@ -420,7 +423,10 @@ fn wrong_runtimes() {
     std::fs::write(&text, "not a library").unwrap();
     let cut = dir.path().join("cut.so");
     std::fs::write(&cut, &std::fs::read(library()).unwrap()[..4096]).unwrap();
+    let pipe = dir.path().join("pipe.so");
+    silently(Command::new("mkfifo").arg(&pipe));
     let wrong = [
+        pipe,
         PathBuf::from("/no/such/file.so"),
         PathBuf::from("relative/none.so"),
         dir.path().to_path_buf(),
