@@ -305,11 +305,19 @@ impl Manifest {
 
 fn read(dir: &Path, name: &str) -> Result<Vec<u8>> {
     let path = dir.join(name);
-    fs::read(&path).map_err(|source| Error::Io {
-        action: "read",
-        path: path.display().to_string(),
-        source,
-    })
+    let is_file = |about: fs::Metadata| match about.is_file() {
+        true => Ok(()),
+        // A pipe or a device: reading might never end.
+        false => Err(std::io::Error::other("it is not a file")),
+    };
+    fs::metadata(&path)
+        .and_then(is_file)
+        .and_then(|()| fs::read(&path))
+        .map_err(|source| Error::Io {
+            action: "read",
+            path: path.display().to_string(),
+            source,
+        })
 }
 
 /// The version comes first: a bundle of another version may have other fields.

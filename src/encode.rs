@@ -1,5 +1,7 @@
 //! Tokenizing: ids and byte spans, sentence by sentence. The same code reads texts for training and for extraction.
 
+use std::ops::Range;
+
 use serde_json::Value;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
@@ -14,6 +16,10 @@ const PIECE_BYTES: usize = 2000;
 
 /// A longer run of one and the same token is cut and its rest reported as unread: rulers of dashes, a file of one character.
 const LONGEST_RUN: usize = 256;
+
+/// Of a longer stretch of ASCII without white space only the beginning is read, the rest reported as unread: it is no language but an
+/// embedded file or a sequence, and would cost as much as all the text around it, many times over.
+const LONGEST_STRETCH: usize = 4000;
 
 /// The special tokens of BERT, in the order in which vocabularies list them.
 const SPECIAL: [&str; 5] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
@@ -163,22 +169,27 @@ impl Encoder {
     pub fn encode(&self, text: &str) -> Result<Encoded> {
         let mut encoded = Encoded::default();
         let mut run = Run::default();
+        let mut rests = rests(text).into_iter().peekable();
         for sentence in sentences(text) {
             let mut tokens = Vec::new();
             let mut start = sentence.start;
             while start < sentence.end {
-                let end = start + piece(text.get(start..sentence.end).unwrap_or_default());
+                while rests.next_if(|rest| rest.end <= start).is_some() {}
+                let rest = rests.peek().filter(|rest| rest.start < sentence.end);
+                if let Some(rest) = rest.filter(|rest| rest.start <= start) {
+                    let end = rest.end.min(sentence.end);
+                    leave_out(&mut encoded.unread, start, end, start > rest.start);
+                    start = end;
+                    continue;
+                }
+                let limit = rest.map_or(sentence.end, |rest| rest.start);
+                let end = start + piece(text.get(start..limit).unwrap_or_default());
                 self.encode_piece(text, start, end, |token| {
                     if run.admits(token.id) {
                         tokens.push(token);
-                    } else if let Some(last) = encoded
-                        .unread
-                        .last_mut()
-                        .filter(|_| run.length > LONGEST_RUN + 1)
-                    {
-                        last.1 = token.end;
                     } else {
-                        encoded.unread.push((token.start, token.end));
+                        let goes_on = run.length > LONGEST_RUN + 1;
+                        leave_out(&mut encoded.unread, token.start, token.end, goes_on);
                     }
                 })?;
                 start = end;
@@ -198,6 +209,9 @@ impl Encoder {
         mut take: impl FnMut(Token),
     ) -> Result<()> {
         let piece = text.get(start..end).unwrap_or_default();
+        if piece.trim_start().is_empty() {
+            return Ok(()); // most lines of some notes
+        }
         // The tokenizer's own message may quote the text, so it is not passed on.
         let encoding = self.tokenizer.encode(piece, false).map_err(|_| {
             Error::Tokenizer(format!("failed on bytes {start} to {end} of the text"))
@@ -235,6 +249,29 @@ fn piece(rest: &str) -> usize {
     {
         Some((at, c)) => at + c.len_utf8(),
         None => head.len(),
+    }
+}
+
+/// What is left out of stretches of ASCII without white space that are longer than [`LONGEST_STRETCH`], ascending.
+fn rests(text: &str) -> Vec<Range<usize>> {
+    let mut rests = Vec::new();
+    let mut start = 0; // of the stretch
+    for (at, byte) in text.bytes().chain([b' ']).enumerate() {
+        if byte.is_ascii_whitespace() || !byte.is_ascii() {
+            if at - start > LONGEST_STRETCH {
+                rests.push(start + LONGEST_STRETCH..at);
+            }
+            start = at + 1;
+        }
+    }
+    rests
+}
+
+/// Adds a range to those that are left out; where the last one `goes_on`, to that one.
+fn leave_out(unread: &mut Vec<(usize, usize)>, start: usize, end: usize, goes_on: bool) {
+    match unread.last_mut().filter(|_| goes_on) {
+        Some(last) => last.1 = end,
+        None => unread.push((start, end)),
     }
 }
 
@@ -355,11 +392,55 @@ mod tests {
 
     #[test]
     fn a_megabyte_without_space_is_read_in_linear_time() {
-        let text = "a".repeat(1 << 20);
+        let text = "漢".repeat(1 << 20);
         let encoded = encoder().encode(&text).unwrap();
         let tokens = flat(&encoded);
         assert_eq!(tokens.len(), LONGEST_RUN);
         assert_eq!(encoded.unread, [(tokens.last().unwrap().end, text.len())]);
+    }
+
+    #[test]
+    fn of_an_embedded_file_the_beginning_is_read() {
+        // Sentences end within it, and language goes on behind it.
+        let file = "a.A-5?Na/".repeat(100_000);
+        let text = format!(
+            "aspirin {file}\ncauses {}é nausea",
+            "-a".repeat(LONGEST_STRETCH / 2)
+        );
+        let encoded = encoder().encode(&text).unwrap();
+        assert_eq!(encoded.unread, [(8 + LONGEST_STRETCH, 8 + file.len())]);
+        let tokens = flat(&encoded);
+        assert!(
+            (LONGEST_STRETCH..2 * LONGEST_STRETCH + 6).contains(&tokens.len()),
+            "{}",
+            tokens.len()
+        );
+        let words = |token: &Token| &text[token.start..token.end] == "causes";
+        assert!(
+            tokens.iter().any(words) && tokens.windows(2).all(|pair| pair[0].end <= pair[1].start)
+        );
+        assert_eq!(tokens.last().unwrap().end, text.len());
+    }
+
+    #[test]
+    fn stretches_are_measured_in_ascii_without_white_space() {
+        let a = |n: usize| "a".repeat(n);
+        assert_eq!(rests(""), []);
+        assert_eq!(rests(&a(LONGEST_STRETCH)), []);
+        assert_eq!(
+            rests(&format!("é{}", a(LONGEST_STRETCH + 1))),
+            [LONGEST_STRETCH + 2..LONGEST_STRETCH + 3]
+        );
+        for between in [" ", "\n", "é", "漢"] {
+            assert_eq!(
+                rests(&format!(
+                    "{}{between}{}",
+                    a(LONGEST_STRETCH),
+                    a(LONGEST_STRETCH)
+                )),
+                []
+            );
+        }
     }
 
     /// Sentences and pieces must not change what the tokenizer says of the whole text.

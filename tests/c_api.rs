@@ -144,6 +144,29 @@ fn fork() {
 }
 
 #[test]
+fn extreme() {
+    test_program("extreme");
+}
+
+/// With the tiny bundle, and with the default one where it is there.
+#[test]
+fn identity() {
+    let dir = installed();
+    let program = compile(dir.path(), "identity", &["tests/c/identity.c"]);
+    let default = root().join("models/default");
+    if !default.is_dir() {
+        eprintln!("skipped: no models/default");
+    }
+    for bundle in [bundle(), default].iter().filter(|path| path.is_dir()) {
+        silently(
+            Command::new(&program)
+                .arg(bundle)
+                .arg(root().join("examples/abstract.txt")),
+        );
+    }
+}
+
+#[test]
 fn loaded_at_run_time() {
     let dir = TempDir::new().unwrap();
     let program = dir.path().join("dynamic");
@@ -369,6 +392,9 @@ fn damaged_bundles() {
             expect(&format!("{name} {damage}"), copy.path(), status);
         }
     }
+    let copy = TempDir::new().unwrap();
+    silently(Command::new("mkfifo").arg(copy.path().join("manifest.json")));
+    expect("a pipe without a writer", copy.path(), IO);
     expect("a file", &bundle().join("manifest.json"), IO);
     expect("an empty folder", TempDir::new().unwrap().path(), IO);
 }
@@ -397,7 +423,10 @@ fn wrong_runtimes() {
     std::fs::write(&text, "not a library").unwrap();
     let cut = dir.path().join("cut.so");
     std::fs::write(&cut, &std::fs::read(library()).unwrap()[..4096]).unwrap();
+    let pipe = dir.path().join("pipe.so");
+    silently(Command::new("mkfifo").arg(&pipe));
     let wrong = [
+        pipe,
         PathBuf::from("/no/such/file.so"),
         PathBuf::from("relative/none.so"),
         dir.path().to_path_buf(),

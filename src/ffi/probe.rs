@@ -91,11 +91,11 @@ fn check_complete(path: &Path) -> Result<(), String> {
     const SEGMENT: usize = 56;
     const LOADED: u64 = 1;
     let unread = |error: std::io::Error| format!("it cannot be read ({error})");
-    let mut file = std::fs::File::open(path).map_err(unread)?;
-    let about = file.metadata().map_err(unread)?;
+    let about = std::fs::metadata(path).map_err(unread)?;
     if !about.is_file() {
-        return Err("it is not a file".into());
+        return Err("it is not a file".into()); // a pipe would wait for its writer as soon as it is opened
     }
+    let mut file = std::fs::File::open(path).map_err(unread)?;
     let mut header = [0; HEADER];
     let class = [0x7F, b'E', b'L', b'F', 2, 1]; // 64 bits, little endian
     if file.read_exact(&mut header).is_err() || !header.starts_with(&class) {

@@ -298,10 +298,12 @@ impl Lane {
 /// Sessions are made one after the other: ONNX Runtime does not promise that making them is safe in parallel.
 static MAKING: Mutex<()> = Mutex::new(());
 
+/// Makes a session of one graph of a bundle, with the options under which the library runs it; `file` names it in errors.
+///
 /// One thread and no spinning: the host's threads are the parallelism. The arena is on because its size is bounded: the trial run at open
 /// is on the longest window there can be. Without it every large tensor is mapped and unmapped, and the resident size swings by 50 MB
 /// (512 tokens, width 384: 119 MB and flat with it, 150 to 200 MB and half the speed without). Memory patterns are for one fixed length.
-fn session(environment: &Environment, file: &str, graph: &[u8]) -> Result<Session> {
+pub fn session(environment: &Environment, file: &str, graph: &[u8]) -> Result<Session> {
     let _one_at_a_time = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     let make = || -> ort::Result<Session> {
         Session::builder(environment)?
