@@ -425,21 +425,14 @@ mod tests {
     #[test]
     fn stretches_are_measured_in_ascii_without_white_space() {
         let a = |n: usize| "a".repeat(n);
-        assert_eq!(rests(""), []);
-        assert_eq!(rests(&a(LONGEST_STRETCH)), []);
-        assert_eq!(
-            rests(&format!("é{}", a(LONGEST_STRETCH + 1))),
-            [LONGEST_STRETCH + 2..LONGEST_STRETCH + 3]
-        );
+        assert!(rests("").is_empty());
+        assert!(rests(&a(LONGEST_STRETCH)).is_empty());
+        let longer = rests(&format!("é{}", a(LONGEST_STRETCH + 1)));
+        assert_eq!(longer.len(), 1);
+        assert_eq!(longer[0], LONGEST_STRETCH + 2..LONGEST_STRETCH + 3);
         for between in [" ", "\n", "é", "漢"] {
-            assert_eq!(
-                rests(&format!(
-                    "{}{between}{}",
-                    a(LONGEST_STRETCH),
-                    a(LONGEST_STRETCH)
-                )),
-                []
-            );
+            let two = format!("{}{between}{}", a(LONGEST_STRETCH), a(LONGEST_STRETCH));
+            assert!(rests(&two).is_empty());
         }
     }
 
