@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::BertNormalizer;
 use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
-use tokenizers::{AddedToken, Tokenizer};
+use tokenizers::{AddedToken, Model, NormalizerWrapper, Tokenizer};
 
 use crate::error::{Error, Result};
 use crate::text::sentence::sentences;
@@ -53,6 +53,8 @@ pub struct Encoder {
     tokenizer: Tokenizer,
     cls: u32,
     sep: u32,
+    /// Whether ASCII goes to the model directly, and then whether in lower case.
+    ascii: Option<bool>,
 }
 
 impl std::fmt::Debug for Encoder {
@@ -136,10 +138,19 @@ impl Encoder {
         };
         let (cls, sep) = (special("[CLS]")?, special("[SEP]")?);
         special("[UNK]")?; // without it a word outside the vocabulary is an error instead of a token
+        let added = tokenizer.get_added_tokens_decoder();
+        let ascii = match tokenizer.get_normalizer() {
+            // Added tokens that are not special are looked for in the text before all else.
+            Some(NormalizerWrapper::BertNormalizer(bert)) if added.values().all(|t| t.special) => {
+                Some(bert.lowercase)
+            }
+            _ => None,
+        };
         Ok(Encoder {
             tokenizer,
             cls,
             sep,
+            ascii,
         })
     }
 
@@ -213,9 +224,23 @@ impl Encoder {
             return Ok(()); // most lines of some notes
         }
         // The tokenizer's own message may quote the text, so it is not passed on.
-        let encoding = self.tokenizer.encode(piece, false).map_err(|_| {
-            Error::Tokenizer(format!("failed on bytes {start} to {end} of the text"))
-        })?;
+        let failed = |_| Error::Tokenizer(format!("failed on bytes {start} to {end} of the text"));
+        if let Some(lowercase) = self.ascii.filter(|_| piece.bytes().all(is_plain)) {
+            let lower = lowercase.then(|| piece.to_ascii_lowercase());
+            for (first, word) in words(lower.as_deref().unwrap_or(piece)) {
+                let parts = self.tokenizer.get_model().tokenize(word).map_err(failed)?;
+                for (number, part) in parts.iter().enumerate() {
+                    take(Token {
+                        id: part.id,
+                        start: start + first + part.offsets.0,
+                        end: start + first + part.offsets.1,
+                        word: number == 0,
+                    });
+                }
+            }
+            return Ok(());
+        }
+        let encoding = self.tokenizer.encode(piece, false).map_err(failed)?;
         let mut previous = None;
         for ((&id, &(first, last)), &word) in encoding
             .get_ids()
@@ -233,6 +258,26 @@ impl Encoder {
         }
         Ok(())
     }
+}
+
+/// Whether nothing of the tokenizer's cleaning, accents and tables concerns this byte. A text of such bytes needs only lower case and
+/// [`words`] before the model sees it, which takes a quarter of the time.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~' | b'\t' | b'\n' | b'\r')
+}
+
+/// The words of ASCII as BERT parts them, with their first bytes: at white space, every punctuation mark being a word by itself.
+fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        rest = rest.trim_ascii_start();
+        let parts = |byte: u8| byte.is_ascii_whitespace() || byte.is_ascii_punctuation();
+        let length = rest.bytes().position(parts).unwrap_or(rest.len());
+        let first = text.len() - rest.len();
+        let (word, after) = rest.split_at_checked(length.max(1))?;
+        rest = after;
+        Some((first, word))
+    })
 }
 
 /// Length of the first piece of `rest`: all of it if it is short, else up to and with the last white space that fits, else as much as fits.
@@ -467,6 +512,35 @@ mod tests {
                 prop_assert!(token.start <= start && end <= token.end && text.get(token.start..token.end).is_some());
             }
         }
+    }
+
+    proptest! {
+        /// ASCII takes a shorter way to the same tokens.
+        #[test]
+        fn agrees_with_the_tokenizer_on_ascii(text in "([ -~]|[ .?!\n\r\t-]|[a-cA-C]|na|NAuse|a\\.|aspirins|\\[SEP\\]){0,60}", lowercase: bool) {
+            let encoder = Encoder::from_vocab(VOCAB, lowercase).unwrap();
+            let whole = encoder.tokenizer.encode(text.as_str(), false).unwrap();
+            let tokens = flat(&encoder.encode(&text).unwrap());
+            prop_assert_eq!(tokens.iter().map(|token| token.id).collect::<Vec<_>>(), whole.get_ids());
+            prop_assert_eq!(tokens.iter().map(|token| (token.start, token.end)).collect::<Vec<_>>(), whole.get_offsets());
+            let words = whole.get_word_ids();
+            let starts = (0..words.len()).map(|at| at == 0 || words[at] != words[at - 1]);
+            prop_assert_eq!(tokens.iter().map(|token| token.word).collect::<Vec<_>>(), starts.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn added_tokens_are_found_in_ascii() {
+        let mut tokenizer = encoder().tokenizer;
+        tokenizer
+            .add_tokens([AddedToken::from("na-a", false)])
+            .unwrap();
+        let encoder = Encoder::new(tokenizer).unwrap();
+        let ids: Vec<u32> = flat(&encoder.encode("a na-a").unwrap())
+            .iter()
+            .map(|token| token.id)
+            .collect();
+        assert_eq!(ids, [13, 19]);
     }
 
     /// Ids and spans as Python's `tokenizers` gives them, `[CLS]` and `[SEP]` included, offsets in code points.
