@@ -1,7 +1,6 @@
 """The BERT encoder in plain PyTorch: what the comparisons in this folder measure distill and libbie against.
 
-Written as the common implementation is laid out (separate query, key and value projections, additive attention mask, post-layer-norm
-blocks, dropout on embeddings, attention probabilities and both sublayer outputs), with the parameter names of a Hugging Face folder, so that
+Written as the common implementation is laid out (separate query, key and value projections, attention mask, post-layer-norm blocks, dropout on embeddings, attention probabilities and both sublayer outputs), with the parameter names of a Hugging Face folder, so that
 `load` reads `model.safetensors` as it is. Agreement with the published weights' reference is checked by `python benches/bert.py FOLDER`.
 """
 
@@ -107,6 +106,7 @@ class Bert(nn.Module):
 
     def __init__(self, c, sdpa=True):
         super().__init__()
+        self.sdpa = sdpa
         self.embeddings = Embeddings(c)
         self.encoder = nn.ModuleDict({"layer": nn.ModuleList(Layer(c, sdpa) for _ in range(c.num_hidden_layers))})
         for module in self.modules():
@@ -118,7 +118,10 @@ class Bert(nn.Module):
             token_type_ids = torch.zeros_like(input_ids)
         mask = None
         if attention_mask is not None:
-            mask = (1.0 - attention_mask[:, None, None, :].to(torch.float32)) * torch.finfo(torch.float32).min
+            # As the common implementation does: a boolean mask for the fused attention, an additive one where it is written out.
+            mask = attention_mask[:, None, None, :].bool().expand(-1, 1, input_ids.shape[1], -1)
+            if not self.sdpa:
+                mask = torch.where(mask, 0.0, torch.finfo(torch.float32).min)
         x = self.embeddings(input_ids, token_type_ids)
         for layer in self.encoder["layer"]:
             x = layer(x, mask)

@@ -3,8 +3,11 @@
 The encoder is exported as a user would (torch.onnx.export with attention mask and dynamic axes), quantised with ONNX Runtime's
 `quantize_dynamic` as it comes, and run with ONNX Runtime's defaults but one intra-op thread: the same settings as for the bundle's graph. The
 export computes the last hidden states only; the bundle's graph also computes the entity logits and hands out the last attention.
-There is more than one ordinary way to export: --exporter and --attention choose; `--exporter all` times every combination, and the summary
-gives the ratio against each, so the fastest is there to be compared with.
+There is more than one ordinary way to export, and each is timed:
+  dynamo-sdpa        what PyTorch's exporter and the usual BERT implementation do when nothing else is asked for
+  dynamo-eager       the same with attention written out: the fastest
+  torchscript-*      PyTorch's older exporter
+--exporter and --attention choose one; the summary gives the ratio against each.
 Each round times one block of runs of every graph in turn. Prints milliseconds a run (median over the blocks' medians) and the ratios (median
 over rounds) as one line of JSON.
 """

@@ -38,6 +38,7 @@ report 'something that panics in library code' < <(
         | grep -E '\.(unwrap|expect|unwrap_err|expect_err)\(|\b(panic|unreachable|todo|unimplemented)!')
 report 'a file of more than 800 lines' < <(wc -l "${written[@]}" | awk '$1 > 800 && $2 != "total" { print $2 ": " $1 " lines" }')
 report 'a file of more than 30 MiB' < <(stat -c '%s %n' "${all[@]}" | awk '$1 > 30 * 1024 * 1024 { print $2 ": " $1 " bytes" }')
+report 'a file that somebody meant to throw away' < <(printf '%s\n' "${all[@]}" | grep -iE '(^|/)(scratch|tmp|foo)[^/]*$')
 report 'a mark of unfinished work' < <(search '\b(TO''DO|FIX''ME|XX''X|HA''CK)\b' "${written[@]}")
 # Addresses are for standards and papers; where a package comes from is its client's setting, not ours.
 report 'an address that is neither a standard, a licence nor a paper' < <(

@@ -443,6 +443,53 @@ fn wrong_runtimes() {
     silently(Command::new(program).arg(bundle()).args(wrong));
 }
 
+/// The same programs with the compiler's own checks of memory and undefined behaviour, and of leaks at exit.
+#[test]
+fn sanitizers() {
+    const FLAGS: &str = "-fsanitize=address,undefined";
+    let dir = installed();
+    let empty = dir.path().join("empty.c");
+    std::fs::write(&empty, "int main(void) { return 0; }\n").unwrap();
+    let mut probe = Command::new("cc");
+    probe
+        .arg(FLAGS)
+        .arg(&empty)
+        .arg("-o")
+        .arg(dir.path().join("empty"));
+    if !run(&mut probe).status.success() {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "this CI machine's compiler lacks the sanitizers; install them"
+        );
+        eprintln!("skipped: the compiler lacks the sanitizers");
+        return;
+    }
+    for name in ["misuse", "batch", "threads", "lifetime"] {
+        let program = dir.path().join(name);
+        let mut command = Command::new("cc");
+        command.args([
+            "-std=c11",
+            "-g",
+            "-fno-sanitize-recover=all",
+            "-pthread",
+            FLAGS,
+        ]);
+        command.arg("-I").arg(root().join("include"));
+        command
+            .arg(root().join(format!("tests/c/{name}.c")))
+            .arg("-o")
+            .arg(&program);
+        command.arg("-L").arg(dir.path()).arg("-lbie");
+        silently(command.arg(format!("-Wl,-rpath,{}", dir.path().display())));
+        let symbols = succeed(Command::new("nm").arg(&program)).stdout;
+        assert!(
+            String::from_utf8_lossy(&symbols).contains("__asan_init"),
+            "{name} has no sanitizer in it"
+        );
+        silently(Command::new(program).arg(bundle()));
+    }
+}
+
 /// Reads and writes out of bounds, uses after free, leaks of ours.
 #[test]
 fn valgrind() {

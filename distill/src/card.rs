@@ -27,21 +27,45 @@ fn write_card(c: &mut String, run: &Run, report: Option<&Report>) -> std::fmt::R
         env!("CARGO_PKG_VERSION")
     )?;
     writeln!(c, "## What it finds\n")?;
-    let entities: Vec<&str> = recipe.schema.entities.iter().map(|e| e.name.as_str()).collect();
+    let entities: Vec<&str> = recipe
+        .schema
+        .entities
+        .iter()
+        .map(|e| e.name.as_str())
+        .collect();
     writeln!(c, "Entities: {}.\n", entities.join(", "))?;
     for r in &recipe.schema.relations {
         let arrow = if r.symmetric { "with" } else { "to" };
-        writeln!(c, "- {}: {} {arrow} {}", r.name, r.head.join(" or "), r.tail.join(" or "))?;
+        writeln!(
+            c,
+            "- {}: {} {arrow} {}",
+            r.name,
+            r.head.join(" or "),
+            r.tail.join(" or ")
+        )?;
     }
     writeln!(c, "\n## What it learned from\n\n{}.\n", run.data)?;
     for s in &recipe.sources {
-        writeln!(c, "- **{}** ({}): {}. Licence: {}. {}", s.name, s.role, s.what, s.licence, s.citation)?;
+        writeln!(
+            c,
+            "- **{}** ({}): {}. Licence: {}. {}",
+            s.name, s.role, s.what, s.licence, s.citation
+        )?;
     }
     writeln!(c, "\n## How well it does\n")?;
     match report {
         Some(r) => {
-            let on = recipe.evaluation.as_ref().and_then(|e| e.path.file_name()).unwrap_or_default().to_string_lossy();
-            writeln!(c, "Measured through libbie on {on} ({} documents), on which it was not trained:\n", r.documents)?;
+            let on = recipe
+                .evaluation
+                .as_ref()
+                .and_then(|e| e.path.file_name())
+                .unwrap_or_default()
+                .to_string_lossy();
+            writeln!(
+                c,
+                "Measured through libbie on {on} ({} documents), on which it was not trained:\n",
+                r.documents
+            )?;
             writeln!(c, "```\n{}```\n", r.tables())?;
         }
         None => writeln!(c, "Not measured.\n")?,

@@ -1,6 +1,6 @@
 //! Checkpoints: what `kill -9` leaves behind, and what a resumed run goes on from.
 //!
-//! A checkpoint is one safetensors file (state as JSON in its metadata) with a trailer: [`MAGIC`] and the SHA-256 of all bytes before
+//! A checkpoint is one safetensors file (state as JSON in its metadata) with a trailer: a mark and the SHA-256 of all bytes before
 //! it. It is written beside, flushed to the disk and renamed, so a file under a checkpoint's name is whole unless the disk damaged it;
 //! the trailer finds that. The two newest are kept: if the newest is damaged, the one before it serves.
 

@@ -98,7 +98,13 @@ pub fn relations_graph(head: RelationHead, parameters: &Parameters) -> Graph {
 ///
 /// # Errors
 /// A file cannot be written.
-pub fn write_bundle(run: &Run, precision: Precision, dir: &Path, card: &str, provenance: Value) -> Result<String> {
+pub fn write_bundle(
+    run: &Run,
+    precision: Precision,
+    dir: &Path,
+    card: &str,
+    provenance: Value,
+) -> Result<String> {
     let schema = &run.recipe.schema;
     let entities = schema.entities.iter().map(|e| EntityType {
         name: e.name.clone(),
@@ -125,7 +131,12 @@ pub fn write_bundle(run: &Run, precision: Precision, dir: &Path, card: &str, pro
         files: BTreeMap::new(),
         provenance,
     };
-    let encoder = encoder_graph(&run.config, schema.entities.len(), &run.parameters, precision);
+    let encoder = encoder_graph(
+        &run.config,
+        schema.entities.len(),
+        &run.parameters,
+        precision,
+    );
     let mut files = BTreeMap::from([
         ("README.md".to_owned(), card.as_bytes().to_vec()),
         ("tokenizer.json".to_owned(), run.tokenizer.to_json()?),

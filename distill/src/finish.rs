@@ -21,34 +21,65 @@ const TOLERANCE: f64 = 0.005;
 /// # Errors
 /// As [`train::train`]; a bundle cannot be written or read back.
 pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<()> {
-    let Some(run) = train::train(recipe, out, resume)? else { return Ok(()) };
+    let Some(run) = train::train(recipe, out, resume)? else {
+        return Ok(());
+    };
     let mut reports = Vec::new();
     for precision in [Precision::Float, Precision::Int8] {
         let dir = out.join(precision.as_str());
         // Measured through libbie as a host would use it, so the bundle is written first and its card afterwards.
-        write_bundle(&run, precision, &dir, &card::card(&run, None), provenance(&run, None))?;
+        write_bundle(
+            &run,
+            precision,
+            &dir,
+            &card::card(&run, None),
+            provenance(&run, None),
+        )?;
         let report = evaluate(&run, &dir)?;
         if let Some(report) = &report {
             eprintln!("distill: {}\n{report}", precision.as_str());
-            write_bundle(&run, precision, &dir, &card::card(&run, Some(report)), provenance(&run, Some(report)))?;
+            write_bundle(
+                &run,
+                precision,
+                &dir,
+                &card::card(&run, Some(report)),
+                provenance(&run, Some(report)),
+            )?;
         }
-        eprintln!("distill: wrote {} ({})", dir.display(), Bundle::open(&dir)?.hash);
+        eprintln!(
+            "distill: wrote {} ({})",
+            dir.display(),
+            Bundle::open(&dir)?.hash
+        );
         reports.extend(report);
     }
     if let [float, int8] = reports.as_slice() {
         for (what, f, q) in [
             ("entities", float.ner.micro.f1(), int8.ner.micro.f1()),
-            ("relations", float.gold_entities.micro.f1(), int8.gold_entities.micro.f1()),
+            (
+                "relations",
+                float.gold_entities.micro.f1(),
+                int8.gold_entities.micro.f1(),
+            ),
         ] {
-            let verdict = if f - q > TOLERANCE { "MORE than the tolerance of 0.5 points" } else { "within 0.5 points" };
-            eprintln!("distill: int8 against fp32, {what} F1: {:.4} - {:.4}: {verdict}", q, f);
+            let verdict = if f - q > TOLERANCE {
+                "MORE than the tolerance of 0.5 points"
+            } else {
+                "within 0.5 points"
+            };
+            eprintln!(
+                "distill: int8 against fp32, {what} F1: {:.4} - {:.4}: {verdict}",
+                q, f
+            );
         }
     }
     Ok(())
 }
 
 fn evaluate(run: &Run, bundle: &Path) -> Result<Option<Report>> {
-    let Some(e) = &run.recipe.evaluation else { return Ok(None) };
+    let Some(e) = &run.recipe.evaluation else {
+        return Ok(None);
+    };
     let engine = Engine::open(bundle, &Options::default())?;
     let job = Job {
         corpus: run.recipe.resolve(&e.path),

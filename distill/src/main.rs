@@ -76,7 +76,9 @@ enum Command {
 }
 
 fn pair(argument: &str) -> std::result::Result<(String, String), String> {
-    let (from, to) = argument.split_once('=').ok_or("expected CORPUS=BUNDLE, such as CID=causes")?;
+    let (from, to) = argument
+        .split_once('=')
+        .ok_or("expected CORPUS=BUNDLE, such as CID=causes")?;
     Ok((from.to_owned(), to.to_owned()))
 }
 
@@ -92,18 +94,46 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<()> {
     match command {
-        Command::Train { recipe, out, resume } => distill::finish::train(&recipe, &out, resume),
-        Command::Eval { bundle, format: CorpusFormat::Pubtator, corpus, relations_from, map, json } => {
+        Command::Train {
+            recipe,
+            out,
+            resume,
+        } => distill::finish::train(&recipe, &out, resume),
+        Command::Eval {
+            bundle,
+            format: CorpusFormat::Pubtator,
+            corpus,
+            relations_from,
+            map,
+            json,
+        } => {
             let engine = Engine::open(&bundle, &Options::default())?;
             let map: BTreeMap<String, String> = map.into_iter().collect();
-            let job = Job { corpus, format: Format::PubTator, map, relations_from };
+            let job = Job {
+                corpus,
+                format: Format::PubTator,
+                map,
+                relations_from,
+            };
             let progress = distill::progress::count("documents");
-            let report = eval::run(&engine, &job, |done, all| progress(done, all))?;
-            print(&if json { format!("{}\n", report.json()) } else { report.to_string() })
+            let report = eval::run(&engine, &job, progress)?;
+            print(&if json {
+                format!("{}\n", report.json())
+            } else {
+                report.to_string()
+            })
         }
-        Command::BenchTrain { batch, tokens, threads, steps } => {
+        Command::BenchTrain {
+            batch,
+            tokens,
+            threads,
+            steps,
+        } => {
             let speed = distill::train::bench::minilm(batch, tokens, threads, steps)?;
-            print(&format!("{}\n", serde_json::json!({ "tokens_per_second": speed })))
+            print(&format!(
+                "{}\n",
+                serde_json::json!({ "tokens_per_second": speed })
+            ))
         }
     }
 }
@@ -112,9 +142,11 @@ fn run(command: Command) -> Result<()> {
 fn print(text: &str) -> Result<()> {
     use std::io::Write;
     match std::io::stdout().write_all(text.as_bytes()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Error::Io { action: "write", path: "standard output".into(), source: e })
-        }
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::Io {
+            action: "write",
+            path: "standard output".into(),
+            source: e,
+        }),
         _ => Ok(()),
     }
 }

@@ -46,6 +46,9 @@ pub struct Recipe {
     /// The recipe's file; paths are relative to its folder.
     #[serde(skip)]
     file: PathBuf,
+    /// What stands in it, to name lines.
+    #[serde(skip)]
+    text: String,
 }
 
 /// The student's body and limits.
@@ -293,6 +296,7 @@ impl Recipe {
         };
         let mut recipe: Recipe = toml::from_str(text).map_err(fail)?;
         recipe.file = file.to_owned();
+        recipe.text = text.to_owned();
         let table = DeTable::parse(text).map_err(fail)?;
         recipe.check(&Places {
             file,
@@ -307,23 +311,51 @@ impl Recipe {
         self.file.parent().unwrap_or(Path::new("")).join(path)
     }
 
-    /// The recipe's own file.
-    pub fn file(&self) -> &Path {
-        &self.file
+    /// An error at a key (`["student", "max_tokens"]`): what only shows when the recipe meets the files that it names.
+    pub fn error(&self, key: &[&str], why: impl std::fmt::Display) -> Error {
+        let line = DeTable::parse(&self.text).map_or(1, |table| {
+            Places {
+                file: &self.file,
+                text: &self.text,
+                table: table.get_ref(),
+            }
+            .line(key)
+        });
+        Error::line(&self.file, line, format!("{}: {why}", key.join(".")))
     }
 
-    /// Everything that decides the trained weights: all but the number of threads, the checkpoint interval and what goes into the card.
+    /// Everything that decides the trained weights: all but threads, checkpoint interval, thresholds and what goes into the card. Files stand
+    /// by name alone: a folder may move.
     ///
     /// A checkpoint carries this, and is only resumed by a recipe with the same.
     pub fn identity(&self) -> serde_json::Value {
-        let mut value = serde_json::json!(self);
-        if let Some(all) = value.as_object_mut() {
-            all.remove("sources");
-            all.remove("limits");
+        let mut recipe = self.clone();
+        let name = |path: &mut PathBuf| *path = path.file_name().unwrap_or_default().into();
+        name(&mut recipe.student.base);
+        recipe.corpora.iter_mut().for_each(|c| name(&mut c.path));
+        recipe.teachers.iter_mut().for_each(|t| name(&mut t.path));
+        if let Some(evaluation) = &mut recipe.evaluation {
+            name(&mut evaluation.path);
+            evaluation.relations_from.iter_mut().for_each(name);
         }
-        if let Some(training) = value.get_mut("training").and_then(|t| t.as_object_mut()) {
-            training.remove("threads");
-            training.remove("checkpoint_minutes");
+        let mut value = serde_json::json!(recipe);
+        for (at, keys) in [
+            ("", &["sources", "limits"][..]),
+            ("/training", &["threads", "checkpoint_minutes"]),
+        ] {
+            if let Some(object) = value.pointer_mut(at).and_then(|o| o.as_object_mut()) {
+                keys.iter().for_each(|key| drop(object.remove(*key)));
+            }
+        }
+        for at in ["/schema/entities", "/schema/relations"] {
+            let types = value.pointer_mut(at).and_then(|a| a.as_array_mut());
+            for object in types
+                .into_iter()
+                .flatten()
+                .filter_map(|t| t.as_object_mut())
+            {
+                object.remove("threshold");
+            }
         }
         value
     }
@@ -518,7 +550,7 @@ impl Recipe {
         at.range(
             &key("checkpoint_minutes"),
             training.checkpoint_minutes,
-            0.01,
+            0.001,
             1440.0,
         )?;
         at.range(

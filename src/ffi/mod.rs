@@ -1,6 +1,6 @@
 //! The C boundary: `include/bie.h` is generated from the files of this folder, and their doc comments are its text.
 //!
-//! This is the only place with `unsafe`. Every entry point has the same shape: outputs are set to NULL, then [`guard`]
+//! This is the only place with `unsafe`. Every entry point has the same shape: outputs are set to NULL, then `guard`
 //! runs a closure that checks each pointer, borrows it and calls safe code; what the closure returns, or that it
 //! panicked, becomes a status and an error object. So nothing unwinds into the host and nothing is printed.
 //!

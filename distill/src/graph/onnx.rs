@@ -147,16 +147,16 @@ impl Graph {
         }
         graph.node = live.iter().map(|&n| self.node_proto(n)).collect();
         for (name, t) in &self.outputs {
-            // An output is an Identity away from the tensor it names, so that any tensor can be one.
-            let input = vec![self.values[t.0].name.clone()];
-            let node = proto::Node {
-                input,
-                output: vec![name.clone()],
-                op_type: "Identity".into(),
-                ..Default::default()
-            };
-            graph.node.push(node);
             graph.output.push(self.value_info(name, *t));
+            if self.printed_name(*t) != name {
+                // An input, a constant, or a tensor that has the name of another output already.
+                graph.node.push(proto::Node {
+                    input: vec![self.printed_name(*t).to_owned()],
+                    output: vec![name.clone()],
+                    op_type: "Identity".into(),
+                    ..Default::default()
+                });
+            }
         }
         let opset = |domain: &str, version| proto::OperatorSet {
             domain: domain.into(),
@@ -170,6 +170,15 @@ impl Graph {
             opset_import: vec![opset("", 18), opset(MS, 1)],
         }
         .encode_to_vec()
+    }
+
+    /// The name by which `t` is printed: that of the first output it is, if a node computes it.
+    fn printed_name(&self, t: Tensor) -> &str {
+        let value = &self.values[t.0];
+        match (&value.source, self.outputs.iter().find(|(_, o)| *o == t)) {
+            (Source::Node, Some((name, _))) => name,
+            _ => &value.name,
+        }
     }
 
     /// Indices of the nodes that an output depends on, in order.
@@ -220,7 +229,7 @@ impl Graph {
         } = &self.nodes[index];
         let names = |ts: &[Tensor]| {
             ts.iter()
-                .map(|t| self.values[t.0].name.clone())
+                .map(|t| self.printed_name(*t).to_owned())
                 .collect::<Vec<_>>()
         };
         let (op_type, domain, attribute) = describe(op);

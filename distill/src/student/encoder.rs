@@ -120,11 +120,14 @@ fn attention(
     let length = Dim::new(1, "L");
     let qkv = net.quantizable_linear(x, name, d, 3 * d);
     let g = &mut net.graph;
-    let parts: Vec<Tensor> = g
-        .split(qkv, 1, 3)
-        .into_iter()
-        .map(|t| g.reshape(t, shape![length, batch * heads, width]))
-        .collect();
+    let parts: Vec<Tensor> = if batch == 1 {
+        let rows = g.reshape(qkv, shape![length, 3 * heads, width]);
+        g.split(rows, 1, 3)
+    } else {
+        let rows = g.split(qkv, 1, 3);
+        let each = |t| g.reshape(t, shape![length, batch * heads, width]);
+        rows.into_iter().map(each).collect()
+    };
     let alpha = 1.0 / (width as f32).sqrt();
     let products = MatMul {
         trans_b: true,
@@ -134,13 +137,22 @@ fn attention(
         ..MatMul::default()
     };
     let scores = g.matmul(parts[0], parts[1], products);
-    let scores = g.reshape(scores, shape![batch, heads, length, length]);
-    let scores = match bias {
-        Some(b) => g.add(scores, b),
-        None => scores,
+    let (by_head, by_window) = (
+        shape![batch * heads, length, length],
+        shape![batch, heads, length, length],
+    );
+    let (flat, probabilities) = match bias {
+        Some(bias) => {
+            let scores = g.reshape(scores, by_window);
+            let scores = g.add(scores, bias);
+            let probabilities = g.softmax(scores);
+            (g.reshape(probabilities, by_head), probabilities)
+        }
+        None => {
+            let flat = g.softmax(scores);
+            (flat, g.reshape(flat, by_window))
+        }
     };
-    let probabilities = g.softmax(scores);
-    let flat = g.reshape(probabilities, shape![batch * heads, length, length]);
     let mixed = g.matmul(
         flat,
         parts[2],

@@ -55,8 +55,7 @@ impl Parameters {
     /// The error names the file and what is wrong in it.
     pub fn from_folder(folder: &Path) -> Result<(Config, Parameters)> {
         let path = folder.join("config.json");
-        let config: Config =
-            serde_json::from_slice(&read(&path)?).map_err(|e| Error::file(&path, e.to_string()))?;
+        let config = read_config(&read(&path)?).map_err(|why| Error::file(&path, why))?;
         let path = folder.join("model.safetensors");
         let parameters = Self::from_safetensors(&read(&path)?, &config)
             .map_err(|why| Error::file(&path, why))?;
@@ -189,6 +188,44 @@ impl Parameters {
             );
         }
     }
+}
+
+/// Sizes that the graph can be built of, of an encoder that computes what ours does.
+fn read_config(json: &[u8]) -> std::result::Result<Config, String> {
+    let value: serde_json::Value = serde_json::from_slice(json).map_err(|e| e.to_string())?;
+    for (key, ours) in [
+        ("hidden_act", "gelu"),
+        ("position_embedding_type", "absolute"),
+    ] {
+        match value.get(key).and_then(serde_json::Value::as_str) {
+            Some(other) if other != ours => {
+                return Err(format!(
+                    "{key} is \"{other}\"; only \"{ours}\" is supported"
+                ));
+            }
+            _ => {}
+        }
+    }
+    let c: Config = serde_json::from_value(value).map_err(|e| e.to_string())?;
+    for (key, size) in [
+        ("vocab_size", c.vocab_size),
+        ("hidden_size", c.hidden_size),
+        ("num_hidden_layers", c.layers),
+        ("num_attention_heads", c.heads),
+        ("intermediate_size", c.intermediate_size),
+        ("max_position_embeddings", c.max_positions),
+    ] {
+        if !(1..=1 << 20).contains(&size) {
+            return Err(format!("{key} is {size}, out of range (1 to {})", 1 << 20));
+        }
+    }
+    if !c.hidden_size.is_multiple_of(c.heads) {
+        return Err(format!(
+            "num_attention_heads {} does not divide hidden_size {}",
+            c.heads, c.hidden_size
+        ));
+    }
+    Ok(c)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {

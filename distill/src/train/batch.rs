@@ -58,7 +58,8 @@ pub fn assemble(
             }
         }
         for (n, of) in item.entities.iter().enumerate() {
-            of.iter().for_each(|&m| b.entity_mentions[(w * entities + n) * mentions + m] = 1.0);
+            of.iter()
+                .for_each(|&m| b.entity_mentions[(w * entities + n) * mentions + m] = 1.0);
         }
         for (p, pair) in item.pairs.iter().enumerate() {
             let row = w * pairs + p;
@@ -78,7 +79,11 @@ pub fn assemble(
             }
             if let Some(teacher) = &pair.teacher {
                 let soft = soften(teacher, distillation.temperature);
-                put(&mut b.teacher[cells], &soft, (1.0 - gold_share) * pair_scale);
+                put(
+                    &mut b.teacher[cells],
+                    &soft,
+                    (1.0 - gold_share) * pair_scale,
+                );
             }
         }
     }
@@ -92,14 +97,20 @@ pub fn assemble(
 }
 
 fn put(cells: &mut [f32], target: &[f32], weight: f32) {
-    cells.iter_mut().zip(target).for_each(|(c, t)| *c = t * weight);
+    cells
+        .iter_mut()
+        .zip(target)
+        .for_each(|(c, t)| *c = t * weight);
 }
 
 /// A distribution at temperature T: p^(1/T), normalised.
 fn soften(p: &[f32], temperature: f32) -> Vec<f32> {
     let powers: Vec<f32> = p.iter().map(|x| x.powf(1.0 / temperature)).collect();
     let sum: f32 = powers.iter().sum();
-    powers.into_iter().map(|x| if sum > 0.0 { x / sum } else { 0.0 }).collect()
+    powers
+        .into_iter()
+        .map(|x| if sum > 0.0 { x / sum } else { 0.0 })
+        .collect()
 }
 
 #[cfg(test)]
@@ -129,26 +140,63 @@ mod tests {
 
     fn settings() -> (Training, Distillation) {
         let toml = "epochs = 1\nbatch_documents = 2\nencoder_rate = 1e-4\nhead_rate = 1e-3\nentity_loss_weight = 2.0";
-        (toml::from_str(toml).unwrap(), Distillation { temperature: 2.0, gold_weight: 0.25 })
+        (
+            toml::from_str(toml).unwrap(),
+            Distillation {
+                temperature: 2.0,
+                gold_weight: 0.25,
+            },
+        )
     }
 
     #[test]
     fn targets_carry_their_weights_and_padding_counts_for_nothing() {
         let (training, distillation) = settings();
-        let (long, short) = (item(), Item { ids: vec![1, 7, 2], tags: vec![0; 3], tag_weight: vec![0.0, 1.0, 0.0], ..item() });
-        let short = Item { mentions: vec![], entities: vec![], pairs: vec![], ..short };
+        let (long, short) = (
+            item(),
+            Item {
+                ids: vec![1, 7, 2],
+                tags: vec![0; 3],
+                tag_weight: vec![0.0, 1.0, 0.0],
+                ..item()
+            },
+        );
+        let short = Item {
+            mentions: vec![],
+            entities: vec![],
+            pairs: vec![],
+            ..short
+        };
         let b = assemble(&[&long, &short], 2, 1, 3, &training, &distillation);
-        assert_eq!((b.length, b.mentions, b.entities, b.pairs, b.tokens), (4, 2, 2, 1, 7));
+        assert_eq!(
+            (b.length, b.mentions, b.entities, b.pairs, b.tokens),
+            (4, 2, 2, 1, 7)
+        );
         assert_eq!(b.ids, [1, 1, 5, 7, 6, 2, 2, 0], "time-major");
         assert_eq!(b.attention_bias, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, NEVER]);
-        assert_eq!(b.tags.iter().sum::<f32>(), 2.0, "three tagged tokens share the entity weight");
-        assert_eq!(b.tags[(1 * 2) * 3 + 1], 2.0 / 3.0, "token 1 of window 0 is a B");
-        assert_eq!(b.mention_tokens[..8], [0.0, 0.5, 0.5, 0.0, 0.0, 0.0, 1.0, 0.0]);
-        assert_eq!(b.entity_mentions, [1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0], "padding borrows mention 0");
+        assert_eq!(
+            b.tags.iter().sum::<f32>(),
+            2.0,
+            "three tagged tokens share the entity weight"
+        );
+        assert_eq!(b.tags[2 * 3 + 1], 2.0 / 3.0, "token 1 of window 0 is a B");
+        assert_eq!(
+            b.mention_tokens[..8],
+            [0.0, 0.5, 0.5, 0.0, 0.0, 0.0, 1.0, 0.0]
+        );
+        assert_eq!(
+            b.entity_mentions,
+            [1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0],
+            "padding borrows mention 0"
+        );
         assert_eq!(b.label_bias[..3], [0.0, 0.0, NEVER]);
         assert_eq!(b.gold[..3], [0.0, 0.25, 0.0]);
         let close = |a: f32, b: f32| (a - b).abs() < 1e-6;
-        assert!(close(b.teacher[0], 0.75 * 0.6 / 1.4) && close(b.teacher[1], 0.75 * 0.8 / 1.4), "{:?}", b.teacher);
+        assert!(
+            close(b.teacher[0], 0.75 * 0.6 / 1.4) && close(b.teacher[1], 0.75 * 0.8 / 1.4),
+            "{:?}",
+            b.teacher
+        );
         assert!(b.gold[3..].iter().chain(&b.teacher[3..]).all(|&x| x == 0.0));
     }
 }

@@ -37,15 +37,30 @@ pub fn minilm(batch: usize, tokens: usize, threads: usize, steps: usize) -> Resu
         mentions: 1,
         entities: 1,
         pairs: 1,
-        ids: (0..rows as i64).map(|i| 1000 + (i * 7919) % 29_000).collect(),
+        ids: (0..rows as i64)
+            .map(|i| 1000 + (i * 7919) % 29_000)
+            .collect(),
         attention_bias: vec![0.0; rows],
-        tags: (0..rows * types).flat_map(|i| [1.0, 0.0, 0.0].map(|x: f32| x * ((i % 3) as f32) / rows as f32)).collect(),
+        tags: (0..rows * types)
+            .flat_map(|i| [1.0, 0.0, 0.0].map(|x: f32| x * ((i % 3) as f32) / rows as f32))
+            .collect(),
         tokens: rows,
         ..Batch::default()
     };
-    let spec = StepSpec { encoder, types, relations: None, batch, dropout: 0.1, temperature: 1.0 };
+    let spec = StepSpec {
+        encoder,
+        types,
+        relations: None,
+        batch,
+        dropout: 0.1,
+        temperature: 1.0,
+    };
     let mut step = Step::new(spec, threads)?;
-    let trained = parameters.0.iter().map(|(name, p)| Parameter::new(name, &p.shape, 1e-5)).collect();
+    let trained = parameters
+        .0
+        .iter()
+        .map(|(name, p)| Parameter::new(name, &p.shape, 1e-5))
+        .collect();
     let mut optimizer = AdamW::new(Settings::default(), trained);
     let positions: Vec<i64> = (0..tokens as i64).collect();
     let mut masks = Vec::new();
@@ -54,17 +69,35 @@ pub fn minilm(batch: usize, tokens: usize, threads: usize, steps: usize) -> Resu
         if n == 2 {
             start = Instant::now();
         }
-        dropout::fill(&mut masks, step.masks(), rows * width, 0.1, 1, n as u64, threads);
+        dropout::fill(
+            &mut masks,
+            step.masks(),
+            rows * width,
+            0.1,
+            1,
+            n as u64,
+            threads,
+        );
         let gradients = step.run(&parameters, &data, &masks)?;
         let mut each = Vec::with_capacity(parameters.0.len());
         for name in parameters.0.keys() {
             each.push(match name.as_str() {
-                WORDS => Gradient::Rows { rows: &data.ids, values: gradients.words()? },
-                POSITIONS => Gradient::Rows { rows: &positions, values: gradients.positions()? },
+                WORDS => Gradient::Rows {
+                    rows: &data.ids,
+                    values: gradients.words()?,
+                },
+                POSITIONS => Gradient::Rows {
+                    rows: &positions,
+                    values: gradients.positions()?,
+                },
                 _ => Gradient::Dense(gradients.dense(name)?),
             });
         }
-        let mut values: Vec<&mut [f32]> = parameters.0.values_mut().map(|p| p.data.as_mut_slice()).collect();
+        let mut values: Vec<&mut [f32]> = parameters
+            .0
+            .values_mut()
+            .map(|p| p.data.as_mut_slice())
+            .collect();
         optimizer.step(&mut values, &each, 1.0, threads)?;
     }
     Ok((steps * rows) as f64 / start.elapsed().as_secs_f64())

@@ -4,7 +4,15 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// Fills `masks` with `count` masks of equal length: 0 with probability `p` (to 1/256), else 1/(1−p).
-pub fn fill(masks: &mut Vec<f32>, count: usize, length: usize, p: f32, seed: u64, step: u64, threads: usize) {
+pub fn fill(
+    masks: &mut Vec<f32>,
+    count: usize,
+    length: usize,
+    p: f32,
+    seed: u64,
+    step: u64,
+    threads: usize,
+) {
     masks.clear();
     masks.resize(count * length, 0.0);
     if masks.is_empty() {

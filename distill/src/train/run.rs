@@ -75,10 +75,10 @@ impl Epoch {
 pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
     let recipe = Recipe::read(recipe)?;
     let base = recipe.resolve(&recipe.student.base);
-    let tokenizer = read_tokenizer(&base)?;
-    let data = dataset::load(&recipe, &tokenizer)?;
     let (config, parameters) = Parameters::from_folder(&base)?;
-    check_sizes(&recipe, &config, &tokenizer, &base)?;
+    check_sizes(&recipe, &config)?;
+    let tokenizer = read_tokenizer(&base, &config)?;
+    let data = dataset::load(&recipe, &tokenizer)?;
     let folder = Folder::open(&out.join("checkpoints"))?;
     if !resume && !folder.list()?.is_empty() {
         return Err(Error::Usage(format!(
@@ -87,10 +87,17 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
         )));
     }
     let identity = recipe.identity();
-    let checkpoint = if resume { folder.load(&identity)? } else { None };
+    let checkpoint = if resume {
+        folder.load(&identity)?
+    } else {
+        None
+    };
     let mut trainer = Trainer::new(&recipe, &config, parameters, &data)?;
     if let Some(checkpoint) = checkpoint {
-        checkpoint.warnings.iter().for_each(|w| eprintln!("distill: {w}"));
+        checkpoint
+            .warnings
+            .iter()
+            .for_each(|w| eprintln!("distill: {w}"));
         trainer.restore(checkpoint)?;
     }
     eprintln!("distill: {}", data.summary);
@@ -98,41 +105,61 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
         eprintln!("distill: stopped by a signal; the state is saved, go on with --resume");
         return Ok(None);
     }
-    let Trainer { parameters, curve, relations, .. } = trainer;
+    let Trainer {
+        parameters,
+        curve,
+        relations,
+        ..
+    } = trainer;
     let data = data.summary.to_string();
-    Ok(Some(Run { recipe, tokenizer, config, relations, parameters, curve, data }))
+    Ok(Some(Run {
+        recipe,
+        tokenizer,
+        config,
+        relations,
+        parameters,
+        curve,
+        data,
+    }))
 }
 
 /// `tokenizer.json`, else `vocab.txt`.
-fn read_tokenizer(base: &Path) -> Result<Encoder> {
-    let json = base.join("tokenizer.json");
-    if json.exists() {
-        return Ok(Encoder::from_bytes(&std::fs::read(&json).map_err(Error::io("read", &json))?)?);
+fn read_tokenizer(base: &Path, config: &Config) -> Result<Encoder> {
+    let (json, vocabulary) = (base.join("tokenizer.json"), base.join("vocab.txt"));
+    let (path, read) = if json.exists() {
+        let bytes = std::fs::read(&json).map_err(Error::io("read", &json))?;
+        (json, Encoder::from_bytes(&bytes))
+    } else {
+        let text = std::fs::read_to_string(&vocabulary).map_err(Error::io("read", &vocabulary))?;
+        (vocabulary, Encoder::from_vocab(&text, true))
+    };
+    let tokenizer = read.map_err(|e| Error::file(&path, e.to_string()))?;
+    if tokenizer.vocabulary_size() > config.vocab_size {
+        let why = format!(
+            "{} pieces, but config.json has vocab_size {}",
+            tokenizer.vocabulary_size(),
+            config.vocab_size
+        );
+        return Err(Error::file(&path, why));
     }
-    let vocabulary = base.join("vocab.txt");
-    let text = std::fs::read_to_string(&vocabulary).map_err(Error::io("read", &vocabulary))?;
-    Ok(Encoder::from_vocab(&text, true)?)
+    Ok(tokenizer)
 }
 
-fn check_sizes(recipe: &Recipe, config: &Config, tokenizer: &Encoder, base: &Path) -> Result<()> {
-    let wrong = |why: String| Err(Error::file(recipe.file(), why));
-    if recipe.student.max_tokens > config.max_positions {
-        return wrong(format!(
-            "student.max_tokens is {}, but the base reads at most {} positions",
-            recipe.student.max_tokens, config.max_positions
-        ));
+fn check_sizes(recipe: &Recipe, config: &Config) -> Result<()> {
+    let (tokens, block) = (recipe.student.max_tokens, recipe.student.relation_block);
+    if tokens > config.max_positions {
+        let why = format!(
+            "{tokens}, but the base reads at most {} positions",
+            config.max_positions
+        );
+        return Err(recipe.error(&["student", "max_tokens"], why));
     }
-    if tokenizer.vocabulary_size() > config.vocab_size {
-        return Err(Error::file(
-            &base.join("tokenizer.json"),
-            format!("{} pieces, but config.json has vocab_size {}", tokenizer.vocabulary_size(), config.vocab_size),
-        ));
-    }
-    if !config.hidden_size.is_multiple_of(recipe.student.relation_block) {
-        return wrong(format!(
-            "student.relation_block {} does not divide the base's hidden_size {}",
-            recipe.student.relation_block, config.hidden_size
-        ));
+    if !config.hidden_size.is_multiple_of(block) {
+        let why = format!(
+            "{block} does not divide the base's hidden_size {}",
+            config.hidden_size
+        );
+        return Err(recipe.error(&["student", "relation_block"], why));
     }
     Ok(())
 }
@@ -150,10 +177,27 @@ struct Trainer<'a> {
 }
 
 impl<'a> Trainer<'a> {
-    fn new(recipe: &'a Recipe, config: &Config, mut parameters: Parameters, data: &'a Dataset) -> Result<Self> {
-        let (types, labels) = (recipe.schema.entities.len(), recipe.schema.relations.len() + 1);
-        let (hidden, heads, block) = (config.hidden_size, config.heads, recipe.student.relation_block);
-        let relations = (labels > 1).then_some(RelationHead { hidden, heads, labels, block });
+    fn new(
+        recipe: &'a Recipe,
+        config: &Config,
+        mut parameters: Parameters,
+        data: &'a Dataset,
+    ) -> Result<Self> {
+        let (types, labels) = (
+            recipe.schema.entities.len(),
+            recipe.schema.relations.len() + 1,
+        );
+        let (hidden, heads, block) = (
+            config.hidden_size,
+            config.heads,
+            recipe.student.relation_block,
+        );
+        let relations = (labels > 1).then_some(RelationHead {
+            hidden,
+            heads,
+            labels,
+            block,
+        });
         let mut random = ChaCha8Rng::seed_from_u64(recipe.seed);
         parameters.add_heads(types, relations, || normal(&mut random), hidden);
         let spec = StepSpec {
@@ -166,17 +210,37 @@ impl<'a> Trainer<'a> {
         };
         let step = Step::new(spec, recipe.training.threads)?;
         let t = &recipe.training;
-        let settings = Settings { weight_decay: t.weight_decay, clip: t.clip, ..Settings::default() };
+        let settings = Settings {
+            weight_decay: t.weight_decay,
+            clip: t.clip,
+            ..Settings::default()
+        };
         let trained = parameters.0.iter().map(|(name, p)| {
-            let rate = if name.starts_with("heads.") { t.head_rate } else { t.encoder_rate };
+            let rate = if name.starts_with("heads.") {
+                t.head_rate
+            } else {
+                t.encoder_rate
+            };
             Parameter::new(name, &p.shape, rate)
         });
         let optimizer = AdamW::new(settings, trained.collect());
-        Ok(Trainer { recipe, data, relations, parameters, step, optimizer, done: 0, curve: Vec::new() })
+        Ok(Trainer {
+            recipe,
+            data,
+            relations,
+            parameters,
+            step,
+            optimizer,
+            done: 0,
+            curve: Vec::new(),
+        })
     }
 
     fn steps_per_epoch(&self) -> u64 {
-        self.data.items.len().div_ceil(self.recipe.training.batch_documents) as u64
+        self.data
+            .items
+            .len()
+            .div_ceil(self.recipe.training.batch_documents) as u64
     }
 
     /// Whether it came to the end (and not to a signal).
@@ -195,7 +259,12 @@ impl<'a> Trainer<'a> {
         let mut masks = Vec::new();
         while self.done < total {
             let epoch = self.done / per_epoch;
-            let batches = dataset::epoch_batches(&self.data.items, t.batch_documents, self.recipe.seed, epoch);
+            let batches = dataset::epoch_batches(
+                &self.data.items,
+                t.batch_documents,
+                self.recipe.seed,
+                epoch,
+            );
             self.curve.resize(epoch as usize + 1, Epoch::default());
             for batch in batches.iter().skip((self.done % per_epoch) as usize) {
                 let factor = schedule::factor(self.done, total, t.warmup);
@@ -204,7 +273,13 @@ impl<'a> Trainer<'a> {
                 if let Some(mean) = self.curve.last_mut() {
                     mean.add(losses);
                 }
-                progress.step(epoch, self.done, losses.total(), t.encoder_rate * factor, tokens);
+                progress.step(
+                    epoch,
+                    self.done,
+                    losses.total(),
+                    t.encoder_rate * factor,
+                    tokens,
+                );
                 let stopped = stop.load(Ordering::Relaxed);
                 if stopped || saved.elapsed() >= interval || self.done == total {
                     self.save(folder, identity)?;
@@ -221,15 +296,38 @@ impl<'a> Trainer<'a> {
     }
 
     /// One step; its losses and the number of tokens read.
-    fn step(&mut self, batch: &[usize], factor: f32, masks: &mut Vec<f32>) -> Result<(Losses, usize)> {
+    fn step(
+        &mut self,
+        batch: &[usize],
+        factor: f32,
+        masks: &mut Vec<f32>,
+    ) -> Result<(Losses, usize)> {
         let recipe = self.recipe;
         let t = &recipe.training;
-        let items: Vec<&Item> = batch.iter().filter_map(|&i| self.data.items.get(i)).collect();
+        let items: Vec<&Item> = batch
+            .iter()
+            .filter_map(|&i| self.data.items.get(i))
+            .collect();
         let spec = self.step.spec();
         let (types, labels) = (spec.types, recipe.schema.relations.len() + 1);
-        let batch = assemble(&items, t.batch_documents, types, labels, t, &recipe.distillation);
+        let batch = assemble(
+            &items,
+            t.batch_documents,
+            types,
+            labels,
+            t,
+            &recipe.distillation,
+        );
         let length = batch.length * t.batch_documents * spec.encoder.hidden_size;
-        dropout::fill(masks, self.step.masks(), length, recipe.student.dropout, recipe.seed, self.done, t.threads);
+        dropout::fill(
+            masks,
+            self.step.masks(),
+            length,
+            recipe.student.dropout,
+            recipe.seed,
+            self.done,
+            t.threads,
+        );
         let gradients = self.step.run(&self.parameters, &batch, masks)?;
         let losses = gradients.losses;
         if !losses.total().is_finite() {
@@ -242,12 +340,23 @@ impl<'a> Trainer<'a> {
         let mut each = Vec::with_capacity(self.parameters.0.len());
         for name in self.parameters.0.keys() {
             each.push(match name.as_str() {
-                WORDS => Gradient::Rows { rows: &batch.ids, values: gradients.words()? },
-                POSITIONS => Gradient::Rows { rows: &positions, values: gradients.positions()? },
+                WORDS => Gradient::Rows {
+                    rows: &batch.ids,
+                    values: gradients.words()?,
+                },
+                POSITIONS => Gradient::Rows {
+                    rows: &positions,
+                    values: gradients.positions()?,
+                },
                 _ => Gradient::Dense(gradients.dense(name)?),
             });
         }
-        let mut values: Vec<&mut [f32]> = self.parameters.0.values_mut().map(|p| p.data.as_mut_slice()).collect();
+        let mut values: Vec<&mut [f32]> = self
+            .parameters
+            .0
+            .values_mut()
+            .map(|p| p.data.as_mut_slice())
+            .collect();
         self.optimizer.step(&mut values, &each, factor, t.threads)?;
         Ok((losses, batch.tokens))
     }
@@ -255,11 +364,20 @@ impl<'a> Trainer<'a> {
     fn save(&self, folder: &Folder, identity: &serde_json::Value) -> Result<()> {
         let mut tensors = BTreeMap::new();
         for (name, p) in &self.parameters.0 {
-            tensors.insert(format!("value of {name}"), Tensor::floats(&p.shape, &p.data));
+            tensors.insert(
+                format!("value of {name}"),
+                Tensor::floats(&p.shape, &p.data),
+            );
         }
         for (p, first, second, steps) in self.optimizer.moments() {
-            tensors.insert(format!("first moment of {}", p.name), Tensor::floats(&p.shape, first));
-            tensors.insert(format!("second moment of {}", p.name), Tensor::floats(&p.shape, second));
+            tensors.insert(
+                format!("first moment of {}", p.name),
+                Tensor::floats(&p.shape, first),
+            );
+            tensors.insert(
+                format!("second moment of {}", p.name),
+                Tensor::floats(&p.shape, second),
+            );
             tensors.insert(format!("steps of {}", p.name), Tensor::counts(steps));
         }
         let per_epoch = self.steps_per_epoch();
@@ -291,9 +409,15 @@ impl<'a> Trainer<'a> {
             self.optimizer.restore(&name, first, second, steps)?;
         }
         self.done = checkpoint.state.step;
-        let curve = checkpoint.state.extra.get("curve").cloned().unwrap_or_default();
-        self.curve = serde_json::from_value(curve)
-            .map_err(|e| Error::Training(format!("the checkpoint's loss curve cannot be read: {e}")))?;
+        let curve = checkpoint
+            .state
+            .extra
+            .get("curve")
+            .cloned()
+            .unwrap_or_default();
+        self.curve = serde_json::from_value(curve).map_err(|e| {
+            Error::Training(format!("the checkpoint's loss curve cannot be read: {e}"))
+        })?;
         Ok(())
     }
 }

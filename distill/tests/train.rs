@@ -1,0 +1,344 @@
+//! `distill train` and `distill eval` from recipe to bundle, and through everything that may interrupt them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod mini;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use bie::bundle::Bundle;
+use bie::{Engine, Options};
+use mini::{Mini, data, distill, stderr};
+use serde_json::Value;
+
+/// One run of the mini recipe for all tests: its folder, and what it said.
+static TRAINED: LazyLock<(PathBuf, String)> = LazyLock::new(|| {
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mini");
+    let _ = std::fs::remove_dir_all(&out);
+    let mut command = distill();
+    let output = command
+        .arg("train")
+        .arg("--recipe")
+        .arg(data().join("mini.toml"))
+        .arg("--out")
+        .arg(&out)
+        .output()
+        .unwrap();
+    (out, stderr(&output, 0))
+});
+
+fn eval(bundle: &Path, corpus: &Path) -> Value {
+    let mut command = distill();
+    command
+        .args(["eval", "--json", "--format", "pubtator", "--bundle"])
+        .arg(bundle)
+        .arg("--corpus")
+        .arg(corpus);
+    let output = command
+        .arg("--relations-from")
+        .arg(data().join("mini-teacher.jsonl"))
+        .output()
+        .unwrap();
+    assert_eq!(stderr(&output, 0), "");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_recipe_becomes_two_bundles_that_extract() {
+    let (out, said) = &*TRAINED;
+    for precision in ["fp32", "int8"] {
+        let engine = Engine::open(&out.join(precision), &Options::new()).unwrap();
+        assert_eq!(engine.manifest().precision, precision);
+        assert!(said.contains(engine.bundle_hash()), "{said}");
+        let found = engine
+            .extract(
+                "Aspirin caused gastric ulcer in three patients.",
+                &Options::new(),
+            )
+            .unwrap();
+        let entities: Vec<(&str, &str)> = found
+            .entities
+            .iter()
+            .map(|e| {
+                (
+                    found.entity_types[e.label as usize].as_str(),
+                    e.text.as_str(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            entities,
+            [("Chemical", "Aspirin"), ("Disease", "gastric ulcer")],
+            "{precision}"
+        );
+    }
+}
+
+#[test]
+fn the_manifest_tells_how_the_model_was_made_and_the_losses_fall() {
+    let manifest = Bundle::open(&TRAINED.0.join("int8")).unwrap().manifest;
+    let provenance = &manifest.provenance;
+    assert_eq!(provenance["recipe"]["seed"], 1);
+    assert!(
+        provenance["evaluation"]["ner"]["micro"]["f1"].is_number(),
+        "{provenance}"
+    );
+    let epochs = provenance["losses"].as_array().unwrap();
+    assert_eq!(epochs.len(), 60);
+    for (part, share) in [("entities", 0.1), ("gold", 0.5), ("teacher", 0.5)] {
+        let loss = |epoch: usize| epochs[epoch][part].as_f64().unwrap();
+        assert!(
+            loss(59) < share * loss(0),
+            "{part}: {} to {}",
+            loss(0),
+            loss(59)
+        );
+    }
+}
+
+/// The student learns the training documents by heart; one that was not trained knows nothing of them.
+#[test]
+fn what_was_trained_on_is_found_again() {
+    let untrained = Mini::new();
+    untrained.edit("mini.toml", "epochs = 60", "epochs = 1");
+    untrained.edit("mini.toml", "encoder_rate = 5e-3", "encoder_rate = 0.0");
+    untrained.edit("mini.toml", "head_rate = 5e-3", "head_rate = 0.0");
+    stderr(&untrained.train("out", &[]).output().unwrap(), 0);
+
+    let corpus = data().join("mini.pubtator");
+    let entities = |report: &Value| report["ner"]["micro"]["f1"].as_f64().unwrap();
+    let causes = |report: &Value, how: &str| {
+        report["relations"][how]["by_type"]["causes"]["f1"]
+            .as_f64()
+            .unwrap()
+    };
+    for precision in ["fp32", "int8"] {
+        let report = eval(&TRAINED.0.join(precision), &corpus);
+        assert!(entities(&report) > 0.95, "{precision}: {}", report["ner"]);
+        assert!(
+            causes(&report, "gold_entities") > 0.9,
+            "{precision}: {}",
+            report["relations"]
+        );
+        assert!(
+            causes(&report, "end_to_end") > 0.85,
+            "{precision}: {}",
+            report["relations"]
+        );
+        let report = eval(&untrained.path("out").join(precision), &corpus);
+        assert!(entities(&report) < 0.3, "{precision}: {}", report["ner"]);
+        assert!(
+            causes(&report, "end_to_end") < 0.3,
+            "{precision}: {}",
+            report["relations"]
+        );
+    }
+}
+
+#[test]
+fn eval_prints_the_contract_and_reads_gzip() {
+    let bundle = TRAINED.0.join("int8");
+    let folder = tempfile::tempdir().unwrap();
+    let packed = folder.path().join("mini-eval.pubtator.gz");
+    let mut gzip = flate2::write::GzEncoder::new(
+        std::fs::File::create(&packed).unwrap(),
+        flate2::Compression::default(),
+    );
+    gzip.write_all(&std::fs::read(data().join("mini-eval.pubtator")).unwrap())
+        .unwrap();
+    gzip.finish().unwrap();
+
+    let mut plain = eval(&bundle, &data().join("mini-eval.pubtator"));
+    let mut zipped = eval(&bundle, &packed);
+    for report in [&mut plain, &mut zipped] {
+        assert!(report["tokens_per_second"].take().as_f64().unwrap() > 0.0);
+    }
+    assert_eq!(plain, zipped);
+    assert_eq!(plain["bundle_hash"], Bundle::open(&bundle).unwrap().hash);
+    for (scores, types) in [
+        (&plain["ner"], &["Chemical", "Disease"][..]),
+        (
+            &plain["relations"]["gold_entities"],
+            &["causes", "treats", "interacts"],
+        ),
+        (
+            &plain["relations"]["end_to_end"],
+            &["causes", "treats", "interacts"],
+        ),
+    ] {
+        let mut support = 0;
+        for row in types
+            .iter()
+            .map(|name| &scores["by_type"][name])
+            .chain([&scores["micro"]])
+        {
+            for figure in ["precision", "recall", "f1"] {
+                assert!(
+                    (0.0..=1.0).contains(&row[figure].as_f64().unwrap()),
+                    "{scores}"
+                );
+            }
+            support += row["support"].as_u64().unwrap();
+        }
+        assert_eq!(
+            support,
+            2 * scores["micro"]["support"].as_u64().unwrap(),
+            "{scores}"
+        );
+    }
+    // Counted by hand in mini-eval.pubtator.
+    assert_eq!(plain["ner"]["micro"]["support"], 25);
+    assert_eq!(
+        plain["relations"]["gold_entities"]["by_type"]["causes"]["support"],
+        4
+    );
+}
+
+fn start(mut command: Command) -> Child {
+    command.spawn().unwrap()
+}
+
+/// Checkpoints in a run's folder by step, newest first.
+fn checkpoints(out: &Path) -> Vec<(u64, PathBuf)> {
+    let Ok(entries) = std::fs::read_dir(out.join("checkpoints")) else {
+        return Vec::new();
+    };
+    let mut found: Vec<(u64, PathBuf)> = entries
+        .flatten()
+        .filter_map(|e| {
+            let name = e.file_name().into_string().ok()?;
+            Some((
+                name.strip_prefix("step-")?
+                    .strip_suffix(".checkpoint")?
+                    .parse()
+                    .ok()?,
+                e.path(),
+            ))
+        })
+        .collect();
+    found.sort();
+    found.reverse();
+    found
+}
+
+/// Waits for a checkpoint of a later step than `step`; that step.
+fn wait_for_checkpoint(out: &Path, step: u64) -> u64 {
+    let begun = Instant::now();
+    loop {
+        match checkpoints(out).first() {
+            Some((newest, _)) if *newest > step => return *newest,
+            _ => assert!(
+                begun.elapsed() < Duration::from_secs(300),
+                "no checkpoint after step {step}"
+            ),
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn flip_a_byte(file: &Path) {
+    let mut bytes = std::fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(file, bytes).unwrap();
+}
+
+fn hashes(out: &Path) -> [String; 2] {
+    ["fp32", "int8"].map(|precision| Bundle::open(&out.join(precision)).unwrap().hash)
+}
+
+/// Killed, stopped, its newest checkpoint damaged: the run ends with the same bytes as one that nothing happened to.
+#[test]
+fn an_interrupted_run_ends_as_the_unbroken_one() {
+    let mini = Mini::new();
+    mini.edit("mini.toml", "epochs = 60", "epochs = 240"); // seconds long on any machine, so that it can be caught in the middle
+    stderr(&mini.train("unbroken", &[]).output().unwrap(), 0);
+    let expected = hashes(&mini.path("unbroken"));
+    let last = checkpoints(&mini.path("unbroken"))[0].0;
+    assert_eq!(last, 240 * 7); // 25 windows, 4 a batch
+
+    // How often it saves is no part of what it computes.
+    mini.edit(
+        "mini.toml",
+        "threads = 1",
+        "threads = 1\ncheckpoint_minutes = 0.001",
+    );
+    let out = mini.path("broken");
+    let mut child = start(mini.train("broken", &[]));
+    wait_for_checkpoint(&out, 0);
+    let second = stderr(&mini.train("broken", &["--resume"]).output().unwrap(), 1);
+    assert!(
+        second.contains("another distill is training into this folder"),
+        "{second}"
+    );
+    child.kill().unwrap();
+    assert_eq!(
+        child.wait().unwrap().code(),
+        None,
+        "it was over before it was killed"
+    );
+    let step = checkpoints(&out)[0].0;
+    assert!(step < last);
+
+    let refused = stderr(&mini.train("broken", &[]).output().unwrap(), 2);
+    assert!(
+        refused.contains("--resume") && refused.lines().count() == 1,
+        "{refused}"
+    );
+
+    let child = start(mini.train("broken", &["--resume"]));
+    wait_for_checkpoint(&out, step);
+    terminate(&child);
+    let said = stderr(&child.wait_with_output().unwrap(), 0);
+    assert!(
+        said.contains("stopped by a signal; the state is saved"),
+        "{said}"
+    );
+    assert!(!out.join("fp32").exists());
+
+    let kept = checkpoints(&out);
+    assert_eq!(kept.len(), 2);
+    flip_a_byte(&kept[0].1);
+    let said = stderr(&mini.train("broken", &["--resume"]).output().unwrap(), 0);
+    let damaged = kept[0].1.file_name().unwrap().to_str().unwrap();
+    assert!(
+        said.lines()
+            .any(|line| line.contains(damaged) && line.contains("altered")),
+        "{said}"
+    );
+    assert_eq!(hashes(&out), expected);
+
+    // Once more: nothing is left to train, and the bundles are written as they were.
+    std::fs::remove_dir_all(out.join("int8")).unwrap();
+    stderr(&mini.train("broken", &["--resume"]).output().unwrap(), 0);
+    assert_eq!(hashes(&out), expected);
+
+    mini.edit("mini.toml", "weight_decay = 0.01", "weight_decay = 0.02");
+    let other = stderr(&mini.train("broken", &["--resume"]).output().unwrap(), 1);
+    assert!(
+        other.contains("another recipe (training.weight_decay") && other.lines().count() == 1,
+        "{other}"
+    );
+    mini.edit("mini.toml", "weight_decay = 0.02", "weight_decay = 0.01");
+
+    checkpoints(&out)
+        .iter()
+        .for_each(|(_, file)| flip_a_byte(file));
+    let none = stderr(&mini.train("broken", &["--resume"]).output().unwrap(), 1);
+    assert!(
+        none.contains("checkpoints: no checkpoint is whole") && none.lines().count() == 1,
+        "{none}"
+    );
+}
+
+/// SIGTERM, as a service manager or a batch system sends it.
+fn terminate(child: &Child) {
+    let status = Command::new("sh")
+        .args(["-c", &format!("kill -TERM {}", child.id())])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
