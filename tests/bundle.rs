@@ -53,7 +53,7 @@ fn an_honest_copy_opens_and_reads() {
         1
     );
     assert_eq!(engine.bundle_hash().len(), 64);
-    assert_eq!(engine.manifest().model_id, "tiny-1");
+    assert_eq!(engine.manifest().model_id, "mini");
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_graph_that_does_not_fit_the_manifest_is_refused() {
         }),
         (ENCODER, |copy| copy.manifest.hidden_size = 9),
         (ENCODER, |copy| copy.manifest.attention_heads = 3),
-        (ENCODER, |copy| copy.manifest.max_tokens = 33), // more than there are positions
+        (ENCODER, |copy| copy.manifest.max_tokens = 129), // more than there are positions
         (RELATIONS, |copy| drop(copy.manifest.relations.pop())),
         (ENCODER, |copy| {
             drop(

@@ -36,11 +36,11 @@ fn a_bad_line_of_a_recipe_corpus_or_teacher_is_named() {
             "\"nothing.jsonl\"\n\n[dist",
             "nothing.jsonl",
         ),
-        ("mini.toml", "epochs = 60", "epochs = 0", "out of range"),
+        ("mini.toml", "epochs = 80", "epochs = 0", "out of range"),
         (
             "mini.toml",
-            "max_tokens = 40",
-            "max_tokens = 400",
+            "max_tokens = 32",
+            "max_tokens = 320",
             "at most 128 positions",
         ),
         (

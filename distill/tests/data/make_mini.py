@@ -1,9 +1,10 @@
-"""Writes mini.pubtator, mini-eval.pubtator and mini-teacher.jsonl: invented abstracts, so that training runs without a corpus.
+"""Writes mini.pubtator, mini-odd.pubtator, mini-eval.pubtator and mini-teacher.jsonl: invented abstracts, so that training runs without a corpus.
 
 Mentions are every occurrence of a name below; offsets count code points of title + one space + abstract. `python make_mini.py` with nothing installed.
 """
 
 import json
+import random
 import re
 from pathlib import Path
 
@@ -137,10 +138,39 @@ def teacher(number, split, title, body, said):
         yield json.dumps(row | {"default": default, "pairs": pairs}, ensure_ascii=False)
 
 
+def odd(count):
+    """Names among words, rulers and characters that mean nothing: what is no name must be learned, too, or the student sees names everywhere."""
+    draw = random.Random(1)
+    pieces = (HERE / "tiny-bert" / "vocab.txt").read_text(encoding="utf-8").split()
+    parts = [part for name in NAMES for part in name.lower().split()]
+    words = [p for p in pieces if p.isalpha() and not any(part.startswith(p) for part in parts if len(p) > 1)]
+    scraps = ["a", "-", "é", "漢", "😀", "β-blockers", ";", ",", ":", "(", ")", "[SEP]", "/", "*", "1.5", "500 mg", "0", "x" * 120, "aaaa", "zzz", "É"]
+
+    def filler():
+        kind = draw.random()
+        if kind < 0.5:
+            return " ".join(draw.choice(words) for _ in range(draw.randint(1, 5)))
+        if kind < 0.8:
+            return draw.choice(scraps)
+        scrap = draw.choice(scraps[:5] + ["x" * 120])
+        return draw.choice(["", " "]).join([scrap] * draw.randint(2, 36)) if len(scrap) < 5 else " ".join([scrap] * draw.randint(2, 36))
+
+    def sentence():
+        parts = []
+        for _ in range(draw.randint(0, 3)):
+            name = draw.choice(list(NAMES))
+            parts += [draw.choice([name, name[0].upper() + name[1:]])] + draw.choice([[], [filler()]])
+        return " ".join(draw.choice([[], [filler()]]) + parts) or filler()
+
+    for number in range(9200001, 9200001 + count):
+        # The reader of the format takes lines; the text must not hold one of its own.
+        yield number, (sentence(), draw.choice([". ", ".  ", " ", ", "]).join(sentence() for _ in range(draw.randint(0, 3))), [])
+
+
 def main():
     training = list(enumerate(TRAINING, 9000001))
     evaluation = list(enumerate(EVALUATION, 9100001))
-    for name, documents in [("mini.pubtator", training), ("mini-eval.pubtator", evaluation)]:
+    for name, documents in [("mini.pubtator", training), ("mini-odd.pubtator", odd(80)), ("mini-eval.pubtator", evaluation)]:
         (HERE / name).write_text("\n".join(pubtator(number, *d) for number, d in documents), encoding="utf-8")
     rows = [row for split, documents in [("train", training), ("dev", evaluation)] for number, d in documents for row in teacher(number, split, *d)]
     (HERE / "mini-teacher.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")

@@ -41,6 +41,7 @@ impl Mini {
         for file in [
             "mini.toml",
             "mini.pubtator",
+            "mini-odd.pubtator",
             "mini-eval.pubtator",
             "mini-teacher.jsonl",
             "tiny-bert/config.json",
