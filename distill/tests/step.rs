@@ -97,13 +97,13 @@ fn gradients_of_the_step_are_the_slope_of_its_loss() {
         let direction: Vec<f32> = (0..size).map(|_| normal()).collect();
         let gradients = step.run(&parameters, &b, &masks).unwrap();
         let analytic: f64 = match name.as_str() {
-            WORDS => rows(gradients.words().unwrap(), &b.ids, &direction),
+            WORDS => rows(gradients.values(WORDS).unwrap(), &b.ids, &direction),
             POSITIONS => rows(
-                gradients.positions().unwrap(),
+                gradients.values(POSITIONS).unwrap(),
                 &(0..l as i64).collect::<Vec<_>>(),
                 &direction,
             ),
-            _ => dot(gradients.dense(&name).unwrap(), &direction),
+            _ => dot(gradients.values(&name).unwrap(), &direction),
         };
         drop(gradients);
         let before = parameters.0[&name].data.clone();

@@ -5,8 +5,8 @@ use std::time::Instant;
 use super::dropout;
 use super::step::{Batch, Step, StepSpec};
 use crate::error::Result;
-use crate::optimizer::{AdamW, Gradient, Parameter, Settings};
-use crate::student::encoder::{Config, POSITIONS, WORDS};
+use crate::optimizer::{AdamW, Parameter, Settings};
+use crate::student::encoder::Config;
 use crate::student::parameters::Parameters;
 
 /// Tokens a second of full steps (dropout 0.1, forward, backward, clipping, AdamW) of a MiniLM-L6-size encoder with two BIO heads.
@@ -79,20 +79,7 @@ pub fn minilm(batch: usize, tokens: usize, threads: usize, steps: usize) -> Resu
             threads,
         );
         let gradients = step.run(&parameters, &data, &masks)?;
-        let mut each = Vec::with_capacity(parameters.0.len());
-        for name in parameters.0.keys() {
-            each.push(match name.as_str() {
-                WORDS => Gradient::Rows {
-                    rows: &data.ids,
-                    values: gradients.words()?,
-                },
-                POSITIONS => Gradient::Rows {
-                    rows: &positions,
-                    values: gradients.positions()?,
-                },
-                _ => Gradient::Dense(gradients.dense(name)?),
-            });
-        }
+        let each = gradients.each(&parameters, &data, &positions)?;
         let mut values: Vec<&mut [f32]> = parameters
             .0
             .values_mut()

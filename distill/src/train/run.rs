@@ -17,11 +17,11 @@ use super::step::{Losses, Step, StepSpec};
 use crate::checkpoint::{Checkpoint, Folder, State, Tensor};
 use crate::dataset::{self, Dataset, Item};
 use crate::error::{Error, Result};
-use crate::optimizer::{AdamW, Gradient, Parameter, Settings};
+use crate::optimizer::{AdamW, Parameter, Settings};
 use crate::progress::Progress;
 use crate::recipe::Recipe;
 use crate::schedule;
-use crate::student::encoder::{Config, POSITIONS, WORDS};
+use crate::student::encoder::Config;
 use crate::student::heads::RelationHead;
 use crate::student::parameters::Parameters;
 
@@ -337,20 +337,7 @@ impl<'a> Trainer<'a> {
             )));
         }
         let positions: Vec<i64> = (0..batch.length as i64).collect();
-        let mut each = Vec::with_capacity(self.parameters.0.len());
-        for name in self.parameters.0.keys() {
-            each.push(match name.as_str() {
-                WORDS => Gradient::Rows {
-                    rows: &batch.ids,
-                    values: gradients.words()?,
-                },
-                POSITIONS => Gradient::Rows {
-                    rows: &positions,
-                    values: gradients.positions()?,
-                },
-                _ => Gradient::Dense(gradients.dense(name)?),
-            });
-        }
+        let each = gradients.each(&self.parameters, &batch, &positions)?;
         let mut values: Vec<&mut [f32]> = self
             .parameters
             .0

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::error::Result;
 use crate::graph::grad::gradients;
 use crate::graph::{DType, Dim, Tensor};
+use crate::optimizer::Gradient;
 use crate::session::{Feed, Outputs, Session};
 use crate::shape;
 use crate::student::Net;
@@ -100,26 +101,40 @@ pub struct Gradients<'s> {
 }
 
 impl Gradients<'_> {
-    /// The gradient of a dense parameter.
+    /// The gradients of all `parameters`, in their order, as the optimizer takes them; `positions` counts from 0 to the batch's length.
     ///
     /// # Errors
     /// The step has no such parameter.
-    pub fn dense(&self, name: &str) -> Result<&[f32]> {
+    pub fn each<'g>(
+        &'g self,
+        parameters: &Parameters,
+        batch: &'g Batch,
+        positions: &'g [i64],
+    ) -> Result<Vec<Gradient<'g>>> {
+        let of = |name: &String| {
+            let values = self.values(name)?;
+            Ok(match name.as_str() {
+                WORDS => Gradient::Rows {
+                    rows: &batch.ids,
+                    values,
+                },
+                POSITIONS => Gradient::Rows {
+                    rows: positions,
+                    values,
+                },
+                _ => Gradient::Dense(values),
+            })
+        };
+        parameters.0.keys().map(of).collect()
+    }
+
+    /// The gradient of one parameter. Of the word table `[L·B, d]`: row i belongs to the word of `Batch::ids[i]`; of the position table
+    /// `[L, d]`: row i belongs to position i.
+    ///
+    /// # Errors
+    /// The step has no such parameter.
+    pub fn values(&self, name: &str) -> Result<&[f32]> {
         Ok(self.outputs.get(&gradient_name(name))?.1)
-    }
-    /// Rows `[L·B, d]`: row i is the gradient of the word of `Batch::ids[i]`.
-    ///
-    /// # Errors
-    /// The runtime failed.
-    pub fn words(&self) -> Result<&[f32]> {
-        self.dense(WORDS)
-    }
-    /// Rows `[L, d]`: row i is the gradient of position i.
-    ///
-    /// # Errors
-    /// The runtime failed.
-    pub fn positions(&self) -> Result<&[f32]> {
-        self.dense(POSITIONS)
     }
 }
 
