@@ -276,7 +276,7 @@ fn a_bad_bundle_is_1() {
     // No bundle anywhere: the program stands where no models/default is.
     let program = copy.path().join("a/b/c/bie");
     std::fs::create_dir_all(program.parent().unwrap()).unwrap();
-    std::fs::copy(env!("CARGO_BIN_EXE_bie"), &program).unwrap();
+    copy_program(&program);
     let mut command = Command::new(&program);
     command
         .arg("info")
@@ -296,7 +296,7 @@ fn the_default_bundle_is_found_beside_the_program() {
     let models = sdk.path().join("models/default");
     std::fs::create_dir_all(program.parent().unwrap()).unwrap();
     std::fs::create_dir_all(&models).unwrap();
-    std::fs::copy(env!("CARGO_BIN_EXE_bie"), &program).unwrap();
+    copy_program(&program);
     for file in std::fs::read_dir(bundle()).unwrap() {
         let file = file.unwrap().path();
         std::fs::copy(&file, models.join(file.file_name().unwrap())).unwrap();
@@ -334,6 +334,14 @@ fn a_closed_pipe_ends_quietly() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert!(output.stderr.is_empty() && output.status.code().is_some());
+}
+
+/// Copies `bie` in a process of its own: a file that this one has open for writing is still open in a child that another test starts at that
+/// moment, and cannot be executed until it is not.
+fn copy_program(to: &Path) {
+    let mut command = Command::new("cp");
+    command.arg(env!("CARGO_BIN_EXE_bie")).arg(to);
+    assert!(command.status().unwrap().success());
 }
 
 fn fed_nothing(mut command: Command) -> Output {
