@@ -7,6 +7,6 @@ mod pool;
 mod session;
 
 pub use env::environment;
-pub use session::session;
 pub(crate) use pool::Pool;
+pub use session::session;
 pub(crate) use session::{Graphs, Lane, MentionTokens, Reading};

@@ -26,6 +26,20 @@ static size_t scattered(const char *alphabet, size_t size) {
     return size;
 }
 
+/* Ideographs in an order without a pattern. */
+static size_t ideographs(size_t size) {
+    uint64_t state = 1;
+    size_t len = 0;
+    for (; len + 3 <= size; len += 3) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        uint32_t point = 0x4E00 + (uint32_t)(state >> 33) % 0x5000;
+        text[len] = (char)(0xE0 | point >> 12);
+        text[len + 1] = (char)(0x80 | (point >> 6 & 0x3F));
+        text[len + 2] = (char)(0x80 | (point & 0x3F));
+    }
+    return len;
+}
+
 static void read_text(const bie_engine *engine, size_t len, const char *unit) {
     bie_options *options = all_scores(unit);
     bie_result *result = extract(engine, text, len, options);
@@ -62,6 +76,7 @@ int main(int argc, char **argv) {
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
     };
     for (size_t i = 0; i < sizeof alphabets / sizeof *alphabets; i++) read_text(engine, scattered(alphabets[i], SIZE), "utf8");
+    read_text(engine, ideographs(SIZE), "utf8");
 
     /* What stands behind an embedded file is read. */
     size_t len = scattered(alphabets[4], SIZE / 2);
