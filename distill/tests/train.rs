@@ -258,11 +258,11 @@ fn an_interrupted_run_ends_as_the_unbroken_one() {
     assert_eq!(last, 80 * 20); // epochs, batches of 8 of the 159 windows
 
     let mini = Mini::new();
-    // How often it saves is no part of what it computes.
+    // How often it saves and on how many threads it computes is no part of what comes out.
     mini.edit(
         "mini.toml",
         "threads = 1",
-        "threads = 1\ncheckpoint_minutes = 0.001",
+        "threads = 2\ncheckpoint_minutes = 0.001",
     );
     let out = mini.path("broken");
     let mut child = start(mini.train("broken", &[]));
