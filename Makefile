@@ -34,7 +34,7 @@ demo: build ## entities and relations of an abstract: by the command line, then 
 
 test: ## all tests
 	scripts/setup.sh
-	cargo test --workspace --locked
+	cargo test --workspace --locked --no-fail-fast
 
 lint: ## formatting, clippy, house rules, licences
 	cargo fmt --all --check

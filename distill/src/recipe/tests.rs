@@ -173,6 +173,6 @@ fn the_default_recipe_is_accepted() {
             println!("skipped, no data: {error}");
             assert!(error.to_string().contains("config.json"), "{error}");
         }
-        read => assert_eq!(read.unwrap().schema.relations.len(), 3),
+        read => assert_eq!(read.unwrap().schema.relations.len(), 6),
     }
 }
