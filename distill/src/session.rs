@@ -40,6 +40,7 @@ impl Session {
                 .with_inter_threads(1)?
                 .with_optimization_level(GraphOptimizationLevel::All)?
                 .with_intra_op_spinning(true)?;
+            // For developers: ONNX Runtime's own record of where the time goes.
             if let Ok(path) = std::env::var("BIE_PROFILE") {
                 builder = builder.with_profiling(path)?;
             }
