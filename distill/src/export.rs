@@ -1,9 +1,10 @@
 //! Prints the extract graphs of a trained student and puts the bundle together.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use bie::bundle::{Bundle, EntityType, Manifest, RelationType, SCHEMA_VERSION};
+use bie::bundle::{
+    ENCODER, EntityType, Manifest, RELATIONS, RelationType, SCHEMA_VERSION, TOKENIZER,
+};
 use serde_json::Value;
 
 use crate::error::Result;
@@ -94,17 +95,26 @@ pub fn relations_graph(head: RelationHead, parameters: &Parameters) -> Graph {
     net.graph
 }
 
-/// Writes the bundle of a finished run into `dir` (replacing it as a whole); returns the bundle hash.
+/// The files of a finished run's bundle, all but its card.
 ///
 /// # Errors
-/// A file cannot be written.
-pub fn write_bundle(
-    run: &Run,
-    precision: Precision,
-    dir: &Path,
-    card: &str,
-    provenance: Value,
-) -> Result<String> {
+/// The tokenizer cannot be written.
+pub fn files(run: &Run, precision: Precision) -> Result<BTreeMap<String, Vec<u8>>> {
+    let types = run.recipe.schema.entities.len();
+    let encoder = encoder_graph(&run.config, types, &run.parameters, precision);
+    let mut files = BTreeMap::from([
+        (TOKENIZER.to_owned(), run.tokenizer.to_json()?),
+        (ENCODER.to_owned(), encoder.to_onnx("encoder")),
+    ]);
+    if let Some(head) = run.relations {
+        let graph = relations_graph(head, &run.parameters);
+        files.insert(RELATIONS.to_owned(), graph.to_onnx("relations"));
+    }
+    Ok(files)
+}
+
+/// The manifest of a finished run's bundle; writing it adds the hashes of the files.
+pub fn manifest(run: &Run, precision: Precision, provenance: Value) -> Manifest {
     let schema = &run.recipe.schema;
     let entities = schema.entities.iter().map(|e| EntityType {
         name: e.name.clone(),
@@ -119,7 +129,7 @@ pub fn write_bundle(
         threshold: r.threshold,
         temperature: 1.0,
     });
-    let manifest = Manifest {
+    Manifest {
         schema_version: SCHEMA_VERSION,
         model_id: run.recipe.name.clone(),
         precision: precision.as_str().to_owned(),
@@ -130,21 +140,5 @@ pub fn write_bundle(
         relations: relations.collect(),
         files: BTreeMap::new(),
         provenance,
-    };
-    let encoder = encoder_graph(
-        &run.config,
-        schema.entities.len(),
-        &run.parameters,
-        precision,
-    );
-    let mut files = BTreeMap::from([
-        ("README.md".to_owned(), card.as_bytes().to_vec()),
-        ("tokenizer.json".to_owned(), run.tokenizer.to_json()?),
-        ("encoder.onnx".to_owned(), encoder.to_onnx("encoder")),
-    ]);
-    if let Some(head) = run.relations {
-        let graph = relations_graph(head, &run.parameters);
-        files.insert("relations.onnx".to_owned(), graph.to_onnx("relations"));
     }
-    Ok(Bundle::write(dir, &manifest, &files)?)
 }

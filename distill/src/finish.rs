@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::card;
 use crate::error::Result;
 use crate::eval::{self, Job, Report};
-use crate::export::{Precision, write_bundle};
+use crate::export::{self, Precision};
 use crate::progress;
 use crate::train::{self, Run};
 
@@ -27,30 +27,21 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<()> {
     let mut reports = Vec::new();
     for precision in [Precision::Float, Precision::Int8] {
         let dir = out.join(precision.as_str());
-        // Measured through libbie as a host would use it, so the bundle is written first and its card afterwards.
-        write_bundle(
-            &run,
-            precision,
-            &dir,
-            &card::card(&run, None),
-            provenance(&run, None),
-        )?;
+        // Measured through libbie as a host would use it, so the bundle is written first and its figures afterwards.
+        let mut files = export::files(&run, precision)?;
+        let mut write = |report: Option<&Report>| {
+            let card = card::card(&run, report).into_bytes();
+            files.insert("README.md".to_owned(), card);
+            let manifest = export::manifest(&run, precision, provenance(&run, report));
+            Bundle::write(&dir, &manifest, &files)
+        };
+        let mut hash = write(None)?;
         let report = evaluate(&run, &dir)?;
         if let Some(report) = &report {
             eprintln!("distill: {}\n{report}", precision.as_str());
-            write_bundle(
-                &run,
-                precision,
-                &dir,
-                &card::card(&run, Some(report)),
-                provenance(&run, Some(report)),
-            )?;
+            hash = write(Some(report))?;
         }
-        eprintln!(
-            "distill: wrote {} ({})",
-            dir.display(),
-            Bundle::open(&dir)?.hash
-        );
+        eprintln!("distill: wrote {} ({hash})", dir.display());
         reports.extend(report);
     }
     if let [float, int8] = reports.as_slice() {

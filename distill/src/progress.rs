@@ -64,16 +64,6 @@ impl Progress {
         }
     }
 
-    /// The smoothed loss.
-    pub fn loss(&self) -> f32 {
-        self.meter.loss()
-    }
-
-    /// Tokens per second since the start of this process.
-    pub fn tokens_per_second(&self) -> f64 {
-        self.meter.speed(Instant::now())
-    }
-
     /// Leaves the last state of the bar on the screen.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Dim, Graph, MatMul, Op, Source, Tensor};
+use super::{Dim, Graph, MatMul, Op, Tensor};
 use crate::shape;
 
 /// Appends ∂(Σ seed ∘ y)/∂x for every x in `wrt`; `seed` has y's shape, or is `None` for a scalar y.
@@ -379,12 +379,5 @@ fn layer_norm_vjp(
         let b = g.mul(hat, m2);
         let c = g.sub(a, b);
         out.push((0, g.mul(c, inverse)));
-    }
-}
-
-impl Graph {
-    /// Whether `t` is an input.
-    pub fn is_input(&self, t: Tensor) -> bool {
-        matches!(self.values[t.0].source, Source::Input)
     }
 }

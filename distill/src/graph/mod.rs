@@ -276,16 +276,6 @@ impl Graph {
         &self.values[t.0].shape
     }
 
-    /// Number of nodes.
-    pub fn len(&self) -> usize {
-        self.nodes.len()
-    }
-
-    /// Whether the graph has no node.
-    pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
-    }
-
     fn value(&mut self, name: String, dtype: DType, shape: Vec<Dim>, source: Source) -> Tensor {
         self.values.push(Value {
             name,

@@ -90,7 +90,8 @@ pub struct Step {
     session: Session,
     /// Graph inputs that are parameters.
     parameters: Vec<String>,
-    masks: usize,
+    /// Graph inputs that are dropout masks.
+    masks: Vec<String>,
 }
 
 /// Gradients of one step, borrowed from the runtime.
@@ -150,12 +151,13 @@ impl Step {
     pub fn new(spec: StepSpec, threads: usize) -> Result<Self> {
         let net = Self::graph(&spec);
         let session = Session::new(&net.graph.to_onnx("training step"), threads)?;
-        let parameters = net.parameters().iter().map(|(n, _)| n.clone()).collect();
+        let names =
+            |inputs: &[(String, Tensor)]| inputs.iter().map(|(name, _)| name.clone()).collect();
         Ok(Step {
             spec,
             session,
-            parameters,
-            masks: net.masks().len(),
+            parameters: names(net.parameters()),
+            masks: names(net.masks()),
         })
     }
 
@@ -232,7 +234,7 @@ impl Step {
 
     /// Number of dropout masks, each `[L·B, d]`.
     pub fn masks(&self) -> usize {
-        self.masks
+        self.masks.len()
     }
 
     /// Runs forward and backward. `masks` holds [`Step::masks`] × L·B × d values (0 or 1/(1−p)).
@@ -269,7 +271,6 @@ impl Step {
             ("labels", vec![b * p, labels]),
             ("mask", vec![rows, d]),
         ]);
-        let mask_names: Vec<String> = (0..self.masks).map(|i| format!("dropout{i}")).collect();
         let mut feeds = vec![
             ("ids", Feed::I64(&shapes["ids"], &batch.ids)),
             (
@@ -298,7 +299,7 @@ impl Step {
                 ("teacher", Feed::F32(&shapes["labels"], &batch.teacher)),
             ]);
         }
-        for (name, mask) in mask_names.iter().zip(masks.chunks(rows * d)) {
+        for (name, mask) in self.masks.iter().zip(masks.chunks(rows * d)) {
             feeds.push((name, Feed::F32(&shapes["mask"], mask)));
         }
         for name in &self.parameters {
