@@ -12,6 +12,7 @@ use crate::decode::relations::Schema;
 use crate::decode::spans::{calibrated, spans};
 use crate::encode::Encoder;
 use crate::error::{Error, Result};
+use crate::explain::{Cancel, Explanation, Target};
 use crate::options::Options;
 use crate::result::{Coverage, Entity, Extraction, Relation};
 use crate::runtime::{self, Graphs, Lane, MentionTokens, Pool, Reading};
@@ -234,6 +235,25 @@ impl Engine {
             .collect();
         pairs.sort_by_key(|pair| (pair.head, pair.tail));
         Ok(pairs)
+    }
+
+    /// Explains decisions on `text`, from which `extraction` was made by this engine. One explanation for each target, in their order.
+    ///
+    /// Reads the options `method`, `players`, `deletion`, `baseline`, `evaluations`, `time_budget_ms`, `seed`, `faithfulness`, `attention_heads`
+    /// and `threads`. Targets in one window share their forward passes. The first call loads the explain graph.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`]: the extraction is of another bundle or text, a target does not exist in it, or the schema does not admit it;
+    /// [`Error::Cancelled`].
+    pub fn explain(
+        &self,
+        _text: &str,
+        _extraction: &Extraction,
+        _targets: &[Target],
+        _options: &Options,
+        _cancel: &Cancel,
+    ) -> Result<Vec<Explanation>> {
+        Err(Error::Runtime("skeleton".into()))
     }
 
     /// One window: tokens to mentions to relations, all in one lane.

@@ -21,7 +21,7 @@ pub enum Status {
     InvalidUtf8 = 4,
     /// The text is longer than the option `max_text_bytes`.
     TextTooLong = 5,
-    /// Reserved: the call was cancelled.
+    /// The call was cancelled.
     Cancelled = 6,
     /// A file of the bundle cannot be read.
     Io = 100,
@@ -83,6 +83,9 @@ pub enum Error {
         /// Bytes allowed.
         limit: usize,
     },
+    /// The call was cancelled from another thread.
+    #[error("the call was cancelled; nothing was returned")]
+    Cancelled,
     /// A file cannot be read or written.
     #[error("cannot {action} {path}: {source}")]
     Io {
@@ -162,6 +165,7 @@ impl Error {
             Error::UnknownOption { .. } => Status::UnknownOption,
             Error::InvalidUtf8 { .. } => Status::InvalidUtf8,
             Error::TextTooLong { .. } => Status::TextTooLong,
+            Error::Cancelled => Status::Cancelled,
             Error::Io { .. } => Status::Io,
             Error::BundleFormat { .. } => Status::BundleFormat,
             Error::BundleVersion { .. } => Status::BundleVersion,

@@ -10,6 +10,7 @@ pub mod decode;
 pub mod encode;
 pub mod engine;
 pub mod error;
+pub mod explain;
 pub mod ffi;
 pub mod options;
 pub mod result;
@@ -21,5 +22,6 @@ pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (onnxruntime 1.28
 
 pub use engine::{Engine, GivenMention, ScoredPair};
 pub use error::{Error, Result, Status};
+pub use explain::{Cancel, Explanation, Target};
 pub use options::Options;
 pub use result::Extraction;

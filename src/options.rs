@@ -1,11 +1,12 @@
 //! Options: one table of keys feeds the setters, the documentation and the header's text.
 //!
-//! One [`Options`] serves both calls: each key belongs to `open` or to `extract`, and a key of the other call is ignored there.
+//! One [`Options`] serves all calls: each key belongs to `open`, `extract` or `explain`, and a key of another call is ignored there.
 //! A wrong key or value is refused when it is set, never later.
 
 use std::path::PathBuf;
 
 use crate::error::{Error, Result};
+use crate::explain::{Baseline, Deletion, Method, Players};
 use crate::text::OffsetUnit;
 
 /// The call that reads a key.
@@ -15,6 +16,8 @@ pub enum Call {
     Open,
     /// `Engine::extract`.
     Extract,
+    /// `Engine::explain`.
+    Explain,
 }
 
 impl Call {
@@ -23,6 +26,7 @@ impl Call {
         match self {
             Call::Open => "open",
             Call::Extract => "extract",
+            Call::Explain => "explain",
         }
     }
 }
@@ -153,7 +157,7 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Integer { min: 1, max: 64 },
         default: "1",
         call: Call::Extract,
-        help: "So many windows of this text run at once, within `sessions`. The result does not depend on it.",
+        help: "So many windows of this text run at once, within `sessions`; in `explain`, so many deletions. The result does not depend on it.",
         store: |options, value| {
             if let Value::Integer(n) = value
                 && let Ok(n) = usize::try_from(n)
@@ -162,7 +166,139 @@ pub const KEYS: &[Key] = &[
             }
         },
     },
+    Key {
+        name: "method",
+        kind: Kind::Choice(&[
+            "auto",
+            "attention",
+            "attention_rollout",
+            "input_x_gradient",
+            "attention_x_gradient",
+            "integrated_gradients",
+            "occlusion",
+            "shap",
+            "lime",
+        ]),
+        default: "auto",
+        call: Call::Explain,
+        help: "How words are weighed. `auto`: the most faithful method that the budget admits. `attention_rollout` is a view, not evidence.",
+        store: |options, value| {
+            if let Value::Text(name) = value {
+                options.explain.method = named(&Method::ALL, Method::as_str, name);
+            }
+        },
+    },
+    Key {
+        name: "players",
+        kind: Kind::Choice(&["words", "units"]),
+        default: "words",
+        call: Call::Explain,
+        help: "What occlusion, shap and lime delete: single words, or whole entities and the clauses between them.",
+        store: |options, value| {
+            if let Value::Text(name) = value {
+                options.explain.players = named(&Players::ALL, Players::as_str, name);
+            }
+        },
+    },
+    Key {
+        name: "deletion",
+        kind: Kind::Choice(&["mask", "pad"]),
+        default: "mask",
+        call: Call::Explain,
+        help: "What stands in for a deleted token: [MASK] or [PAD].",
+        store: |options, value| {
+            if let Value::Text(name) = value {
+                options.explain.deletion = named(&Deletion::ALL, Deletion::as_str, name);
+            }
+        },
+    },
+    Key {
+        name: "baseline",
+        kind: Kind::Choice(&["mask", "pad", "mean"]),
+        default: "mask",
+        call: Call::Explain,
+        help: "Where gradients start from: every token [MASK], every token [PAD], or the mean of the window's embeddings.",
+        store: |options, value| {
+            if let Value::Text(name) = value {
+                options.explain.baseline = named(&Baseline::ALL, Baseline::as_str, name);
+            }
+        },
+    },
+    Key {
+        name: "evaluations",
+        kind: Kind::Integer {
+            min: 1,
+            max: 1_000_000,
+        },
+        default: "what the method needs: see docs/explain.md",
+        call: Call::Explain,
+        help: "At most so many forward passes for methods that sample (shap, lime, auto); integrated gradients: at most so many steps.",
+        store: |options, value| {
+            if let Value::Integer(n) = value {
+                options.explain.evaluations = usize::try_from(n).ok();
+            }
+        },
+    },
+    Key {
+        name: "time_budget_ms",
+        kind: Kind::Integer {
+            min: 1,
+            max: 86_400_000,
+        },
+        default: "none",
+        call: Call::Explain,
+        help: "After this time sampling ends with what it has, and the explanation says so (`cut_short`). Without it equal calls give equal bytes.",
+        store: |options, value| {
+            if let Value::Integer(n) = value {
+                options.explain.time_budget =
+                    u64::try_from(n).ok().map(std::time::Duration::from_millis);
+            }
+        },
+    },
+    Key {
+        name: "seed",
+        kind: Kind::Integer {
+            min: 0,
+            max: i64::MAX,
+        },
+        default: "0",
+        call: Call::Explain,
+        help: "Of the sampling in shap, lime and the random deletions of `faithfulness`.",
+        store: |options, value| {
+            if let Value::Integer(n) = value {
+                options.explain.seed = n.unsigned_abs();
+            }
+        },
+    },
+    Key {
+        name: "faithfulness",
+        kind: Kind::Choice(&["off", "on"]),
+        default: "off",
+        call: Call::Explain,
+        help: "Measure comprehensiveness and sufficiency of the explanation, against random words: about 40 more forward passes.",
+        store: |options, value| {
+            options.explain.faithfulness = matches!(value, Value::Text("on"));
+        },
+    },
+    Key {
+        name: "attention_heads",
+        kind: Kind::Choice(&["off", "on"]),
+        default: "off",
+        call: Call::Explain,
+        help: "Add the last layer's attention, head by head, as a view.",
+        store: |options, value| {
+            options.explain.attention_heads = matches!(value, Value::Text("on"));
+        },
+    },
 ];
+
+/// The one of `all` that has this name; a name that [`Kind::Choice`] admits is one of them.
+fn named<T: Copy + Default>(all: &[T], name_of: fn(T) -> &'static str, name: &str) -> T {
+    all.iter()
+        .copied()
+        .find(|one| name_of(*one) == name)
+        .unwrap_or_default()
+}
 
 #[derive(Clone, Copy)]
 enum Value<'a> {
@@ -182,6 +318,21 @@ pub struct Options {
     pub(crate) max_text_bytes: usize,
     pub(crate) min_score: Option<f32>,
     pub(crate) threads: usize,
+    pub(crate) explain: Explain,
+}
+
+/// The keys of [`Call::Explain`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Explain {
+    pub(crate) method: Method,
+    pub(crate) players: Players,
+    pub(crate) deletion: Deletion,
+    pub(crate) baseline: Baseline,
+    pub(crate) evaluations: Option<usize>,
+    pub(crate) time_budget: Option<std::time::Duration>,
+    pub(crate) seed: u64,
+    pub(crate) faithfulness: bool,
+    pub(crate) attention_heads: bool,
 }
 
 impl Default for Options {
@@ -193,6 +344,7 @@ impl Default for Options {
             max_text_bytes: 16 << 20,
             min_score: None,
             threads: 1,
+            explain: Explain::default(),
         }
     }
 }
