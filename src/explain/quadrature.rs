@@ -385,7 +385,8 @@ mod tests {
     fn flat_and_straight_paths_take_five() {
         assert_eq!(run(0.01, 65, |_| (0.3, 0.0)).rule().nodes.len(), 5);
         let straight = run(0.01, 65, |a| (a, 1.0));
-        assert_eq!((straight.rule().nodes.len(), straight.error()), (5, 0.0));
+        assert_eq!(straight.rule().nodes.len(), 5);
+        assert!(straight.error() < 1e-12);
     }
 
     #[test]
