@@ -3,12 +3,24 @@
 //! The data flows one way: [`Target`] → its place in a window → a method's weights, one a word → evidence spans → what deleting them does.
 
 pub mod cancel;
+pub mod evidence;
+pub mod faithfulness;
 pub mod game;
+pub mod lime;
+pub(crate) mod memo;
+pub mod occlusion;
+pub mod quadrature;
+pub mod random;
+pub mod rollout;
+pub mod shapley;
+pub mod units;
+mod weights;
 
 use crate::text::OffsetUnit;
 
 pub use cancel::Cancel;
 pub use game::Game;
+pub use weights::Weights;
 
 /// The decision to be explained. It need not have been reported: any span and type, any pair of reported mentions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
