@@ -1,9 +1,10 @@
 //! ONNX Runtime: the only place of the library that names `ort`.
 //!
-//! `env` opens it once per process, `session` runs the two graphs of a bundle, `pool` bounds how many runs go on at once.
+//! `env` opens it once per process, `session` has the graphs of a bundle, `run` runs one, `pool` bounds how many runs go on at once.
 
 mod env;
 mod pool;
+mod run;
 mod session;
 
 pub use env::environment;

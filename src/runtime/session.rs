@@ -1,6 +1,6 @@
 //! The two graphs of a bundle, loaded: what goes in, what comes out. Names and shapes: ARCHITECTURE.md.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 
 use ort::environment::Environment;
 use ort::ep::CPU;
@@ -9,8 +9,10 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionOutputs};
 use ort::value::{DynValue, Outlet, TensorElementType, TensorRef};
 
+use super::run::{GLANCE, run};
 use crate::bundle::{Bundle, ENCODER, Manifest, RELATIONS};
 use crate::error::{Error, Result};
+use crate::explain::Cancel;
 
 /// So many pairs at most go through the relation graph in one run, which bounds its memory whatever a text mentions.
 const PAIRS_PER_RUN: usize = 256;
@@ -86,8 +88,12 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    /// Makes the sessions and checks the graphs' inputs and outputs against the manifest.
-    pub(crate) fn open(environment: &Environment, graphs: &Graphs) -> Result<Lane> {
+    /// Makes the sessions and checks the graphs' inputs and outputs against the manifest. Raising `cancel` ends it.
+    pub(crate) fn open(
+        environment: &Environment,
+        graphs: &Graphs,
+        cancel: Option<&Cancel>,
+    ) -> Result<Lane> {
         use TensorElementType::{Float32, Int64};
         let sizes = graphs.sizes;
         let fixed = |size: usize| Some(size as i64);
@@ -102,7 +108,7 @@ impl Lane {
             dims: &[fixed(sizes.heads), None, None],
         };
 
-        let encoder = session(environment, ENCODER, &graphs.encoder)?;
+        let encoder = session_until(environment, ENCODER, &graphs.encoder, cancel)?;
         check(
             ENCODER,
             "input",
@@ -128,7 +134,7 @@ impl Lane {
         let relations = graphs
             .relations
             .as_ref()
-            .map(|graph| session(environment, RELATIONS, graph))
+            .map(|graph| session_until(environment, RELATIONS, graph, cancel))
             .transpose()?;
         if let Some(relations) = &relations {
             let inputs = [
@@ -217,25 +223,29 @@ impl Lane {
 
     /// Runs the encoder graph on one window, `[CLS]` and `[SEP]` included.
     pub(crate) fn read(&mut self, ids: &[i64]) -> Result<Reading> {
+        self.read_until(ids, None)
+    }
+
+    /// [`Lane::read`]; raising `cancel` ends it.
+    pub(crate) fn read_until(&mut self, ids: &[i64], cancel: Option<&Cancel>) -> Result<Reading> {
         let length = ids.len();
-        let input = TensorRef::from_array_view(([length], ids)).map_err(failed)?;
-        let mut outputs = self
-            .encoder
-            .run(ort::inputs!["input_ids" => input])
-            .map_err(failed)?;
         let row = self.sizes.entity_types * 3;
-        let entity_logits = floats(&outputs, "entity_logits", length * row)?;
-        // [CLS] and [SEP] are tokens of the model, not of the text.
-        let entity_logits = entity_logits
-            .get(row..(length - 1) * row)
-            .unwrap_or_default()
-            .to_vec();
-        let mut take = |name: &str| outputs.remove(name).ok_or_else(|| misshapen(name));
-        Ok(Reading {
-            entity_logits,
-            hidden: take("hidden")?,
-            attention: take("attention")?,
-            length,
+        let input = TensorRef::from_array_view(([length], ids)).map_err(failed)?;
+        let inputs = ort::inputs!["input_ids" => input];
+        run(&mut self.encoder, inputs, cancel, |mut outputs| {
+            let entity_logits = floats(&outputs, "entity_logits", length * row)?;
+            // [CLS] and [SEP] are tokens of the model, not of the text.
+            let entity_logits = entity_logits
+                .get(row..(length - 1) * row)
+                .unwrap_or_default()
+                .to_vec();
+            let mut take = |name: &str| outputs.remove(name).ok_or_else(|| misshapen(name));
+            Ok(Reading {
+                entity_logits,
+                hidden: take("hidden")?,
+                attention: take("attention")?,
+                length,
+            })
         })
     }
 
@@ -248,6 +258,18 @@ impl Lane {
         mentions: &[MentionTokens],
         entities: usize,
         pairs: &[(usize, usize)],
+    ) -> Result<Vec<f32>> {
+        self.relate_until(reading, mentions, entities, pairs, None)
+    }
+
+    /// [`Lane::relate`]; raising `cancel` ends it.
+    pub(crate) fn relate_until(
+        &mut self,
+        reading: &Reading,
+        mentions: &[MentionTokens],
+        entities: usize,
+        pairs: &[(usize, usize)],
+        cancel: Option<&Cancel>,
     ) -> Result<Vec<f32>> {
         let Some(session) = &mut self.relations else {
             return Ok(Vec::new());
@@ -279,17 +301,18 @@ impl Lane {
                     .collect::<Vec<i64>>()
             };
             let (heads, tails) = (side(|pair| pair.0), side(|pair| pair.1));
-            let outputs = session
-                .run(ort::inputs![
-                    "hidden" => &reading.hidden,
-                    "attention" => &reading.attention,
-                    "mention_tokens" => TensorRef::from_array_view(([mentions.len(), length], mention_tokens.as_slice())).map_err(failed)?,
-                    "entity_mentions" => TensorRef::from_array_view(([entities, mentions.len()], entity_mentions.as_slice())).map_err(failed)?,
-                    "pair_head" => TensorRef::from_array_view(([heads.len()], heads.as_slice())).map_err(failed)?,
-                    "pair_tail" => TensorRef::from_array_view(([tails.len()], tails.as_slice())).map_err(failed)?,
-                ])
-                .map_err(failed)?;
-            logits.extend_from_slice(floats(&outputs, "relation_logits", pairs.len() * width)?);
+            let inputs = ort::inputs![
+                "hidden" => &reading.hidden,
+                "attention" => &reading.attention,
+                "mention_tokens" => TensorRef::from_array_view(([mentions.len(), length], mention_tokens.as_slice())).map_err(failed)?,
+                "entity_mentions" => TensorRef::from_array_view(([entities, mentions.len()], entity_mentions.as_slice())).map_err(failed)?,
+                "pair_head" => TensorRef::from_array_view(([heads.len()], heads.as_slice())).map_err(failed)?,
+                "pair_tail" => TensorRef::from_array_view(([tails.len()], tails.as_slice())).map_err(failed)?,
+            ];
+            run(session, inputs, cancel, |outputs| {
+                logits.extend_from_slice(floats(&outputs, "relation_logits", pairs.len() * width)?);
+                Ok(())
+            })?;
         }
         Ok(logits)
     }
@@ -304,9 +327,19 @@ static MAKING: Mutex<()> = Mutex::new(());
 /// is on the longest window there can be. Without it every large tensor is mapped and unmapped, and the resident size swings by 50 MB
 /// (512 tokens, width 384: 119 MB and flat with it, 150 to 200 MB and half the speed without). Memory patterns are for one fixed length.
 pub fn session(environment: &Environment, file: &str, graph: &[u8]) -> Result<Session> {
-    let _one_at_a_time = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    session_until(environment, file, graph, None)
+}
+
+/// [`session`]; raising `cancel` ends it: between the steps of ONNX Runtime's loading, or while another session is being made.
+pub(crate) fn session_until(
+    environment: &Environment,
+    file: &str,
+    graph: &[u8],
+    cancel: Option<&Cancel>,
+) -> Result<Session> {
+    let _one_at_a_time = turn(cancel)?;
     let make = || -> ort::Result<Session> {
-        Session::builder(environment)?
+        let mut builder = Session::builder(environment)?
             .with_log_level(LogLevel::Fatal)?
             .with_execution_providers([CPU::default().with_arena_allocator(true).build()])?
             .with_memory_pattern(false)?
@@ -314,10 +347,19 @@ pub fn session(environment: &Environment, file: &str, graph: &[u8]) -> Result<Se
             .with_inter_threads(1)?
             .with_intra_op_spinning(false)?
             .with_inter_op_spinning(false)?
-            .with_optimization_level(GraphOptimizationLevel::All)?
-            .commit_from_memory(graph)
+            .with_optimization_level(GraphOptimizationLevel::All)?;
+        let loading = builder.canceler();
+        let _watch = cancel.map(|cancel| {
+            cancel.watch(move || {
+                let _ = loading.cancel(); // it sets a flag and cannot fail
+            })
+        });
+        builder.commit_from_memory(graph)
     };
     make().map_err(|error| {
+        if let Some(Err(cancelled)) = cancel.map(Cancel::check) {
+            return cancelled;
+        }
         use ort::ErrorCode::{InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented};
         // No document is involved yet, so the message may be passed on; its first line says what matters.
         let why = error
@@ -339,6 +381,21 @@ pub fn session(environment: &Environment, file: &str, graph: &[u8]) -> Result<Se
             )),
         }
     })
+}
+
+/// Waits until no other session is being made, or `cancel` is raised.
+fn turn(cancel: Option<&Cancel>) -> Result<MutexGuard<'static, ()>> {
+    let Some(cancel) = cancel else {
+        return Ok(MAKING.lock().unwrap_or_else(PoisonError::into_inner));
+    };
+    loop {
+        cancel.check()?;
+        match MAKING.try_lock() {
+            Ok(turn) => return Ok(turn),
+            Err(TryLockError::Poisoned(turn)) => return Ok(turn.into_inner()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(GLANCE),
+        }
+    }
 }
 
 /// A tensor that a graph must have; a dimension without a size must be free.
@@ -412,7 +469,7 @@ fn misshapen(name: &str) -> Error {
 }
 
 /// A failure while a document is read: the message of ONNX Runtime may hold values that stem from it, so it is not passed on.
-fn failed(error: ort::Error) -> Error {
+pub(super) fn failed(error: ort::Error) -> Error {
     if is_out_of_memory(&error) {
         return Error::OutOfMemory;
     }
