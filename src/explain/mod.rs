@@ -4,6 +4,9 @@
 
 pub mod cancel;
 pub mod game;
+pub(crate) mod json;
+
+use std::sync::Arc;
 
 use crate::text::OffsetUnit;
 
@@ -253,4 +256,8 @@ pub struct Explanation {
     pub cut_short: bool,
     /// Deleting the evidence moves the value by less than a tenth of it: do not show this as a reason.
     pub unreliable: bool,
+    /// Names of the entity types, indexed by the label of [`Target::Entity`].
+    pub entity_types: Arc<[String]>,
+    /// Names of the relation types, indexed by the label of [`Target::Relation`].
+    pub relation_types: Arc<[String]>,
 }
