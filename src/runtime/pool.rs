@@ -58,7 +58,7 @@ impl Pool {
         self.with_until(None, work)
     }
 
-    /// [`Pool::with`]; raising `cancel` ends the wait, and the making of a lane. `work` has to look for itself.
+    /// [`Pool::with`]; raising `cancel` ends the wait, the making of a lane, and each run of it in `work`.
     pub(crate) fn with_until<T>(
         &self,
         cancel: Option<&Cancel>,
@@ -70,7 +70,10 @@ impl Pool {
             pool: self,
         };
         match borrowed.lane.as_mut() {
-            Some(lane) => work(lane),
+            Some(lane) => {
+                lane.cancel = cancel.cloned();
+                work(lane)
+            }
             None => Err(Error::Runtime(
                 "no session is there to use; open a new engine".into(),
             )),
@@ -137,7 +140,8 @@ struct Borrowed<'a> {
 
 impl Drop for Borrowed<'_> {
     fn drop(&mut self) {
-        if let Some(lane) = self.lane.take() {
+        if let Some(mut lane) = self.lane.take() {
+            lane.cancel = None;
             self.pool.lock().idle.push(lane);
             self.pool.returned.notify_one();
         }
@@ -197,5 +201,18 @@ mod tests {
         let refused = pool.with_until(Some(&cancel), |_| Ok(()));
         assert!(matches!(refused, Err(Error::Cancelled)));
         assert!(pool.with_until(Some(&Cancel::new()), |_| Ok(())).is_ok());
+    }
+    #[test]
+    fn a_flag_ends_the_runs_of_its_caller_and_of_no_other() {
+        let pool = one_lane();
+        let ids = [1, 2, 3];
+        let cancel = Cancel::new();
+        let ended = pool.with_until(Some(&cancel), |lane| {
+            lane.read(&ids)?;
+            cancel.cancel();
+            lane.read(&ids)
+        });
+        assert!(matches!(ended, Err(Error::Cancelled)));
+        assert!(pool.with(|lane| lane.read(&ids)).is_ok());
     }
 }

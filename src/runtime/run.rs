@@ -1,6 +1,6 @@
 //! One run of a session, which another thread may end.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use ort::session::{RunOptions, Session, SessionInputs, SessionOutputs};
@@ -40,13 +40,32 @@ pub(crate) fn run<'i, 'v: 'i, T, const N: usize>(
     read(outputs)
 }
 
+/// Takes a lock; with `cancel`, raising it ends the wait.
+pub(super) fn lock_until<'a, T>(
+    mutex: &'a Mutex<T>,
+    cancel: Option<&Cancel>,
+) -> Result<MutexGuard<'a, T>> {
+    let Some(cancel) = cancel else {
+        return Ok(mutex.lock().unwrap_or_else(PoisonError::into_inner));
+    };
+    loop {
+        cancel.check()?;
+        match mutex.try_lock() {
+            Ok(locked) => return Ok(locked),
+            Err(TryLockError::Poisoned(locked)) => return Ok(locked.into_inner()),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(GLANCE),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{Graphs, Lane, MentionTokens, environment};
+    use super::*;
+    use crate::Error;
     use crate::bundle::Bundle;
-    use crate::{Cancel, Error};
     use std::path::{Path, PathBuf};
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
 
     /// What the header promises.
     const PROMISE: Duration = Duration::from_millis(50);
@@ -106,7 +125,10 @@ mod tests {
         let (mut ended, mut lates) = (0, Vec::new());
         for step in 0..12 {
             let delay = Duration::from_millis(step % 6);
-            let (outcome, late) = raised_after(delay, |cancel| lane.read_until(&ids, Some(cancel)));
+            let (outcome, late) = raised_after(delay, |cancel| {
+                lane.cancel = Some(cancel.clone());
+                lane.read(&ids)
+            });
             lates.push(late);
             match outcome {
                 Err(Error::Cancelled) => ended += 1,
@@ -122,19 +144,19 @@ mod tests {
 
         let up = Cancel::new();
         up.cancel();
-        assert!(matches!(
-            lane.read_until(&ids, Some(&up)),
-            Err(Error::Cancelled)
-        ));
-        let refused = lane.relate_until(&expected, &mentions, 2, &[(0, 1)], Some(&up));
+        lane.cancel = Some(up);
+        assert!(matches!(lane.read(&ids), Err(Error::Cancelled)));
+        let refused = lane.relate(&expected, &mentions, 2, &[(0, 1)]);
         assert!(matches!(refused, Err(Error::Cancelled)));
 
         // Ended runs leave nothing behind, and one that nobody ends gives what it gives without a flag.
-        let down = Cancel::new();
-        let again = lane.read_until(&ids, Some(&down)).unwrap();
+        lane.cancel = Some(Cancel::new());
+        let again = lane.read(&ids).unwrap();
         assert_eq!(again.entity_logits, expected.entity_logits);
-        let same = lane.relate_until(&again, &mentions, 2, &[(0, 1)], Some(&down));
-        assert_eq!(same.unwrap(), logits);
+        assert_eq!(
+            lane.relate(&again, &mentions, 2, &[(0, 1)]).unwrap(),
+            logits
+        );
     }
 
     #[test]
@@ -151,5 +173,18 @@ mod tests {
         }
         within_the_promise(lates);
         Lane::open(&environment, &graphs, Some(&Cancel::new())).unwrap();
+    }
+
+    #[test]
+    fn a_wait_for_a_lock_ends_when_the_flag_is_raised() {
+        let mutex = Mutex::new(3);
+        let held = mutex.lock().unwrap();
+        let wait = |cancel: &Cancel| lock_until(&mutex, Some(cancel)).map(|value| *value);
+        let (outcome, late) = raised_after(Duration::from_millis(20), wait);
+        assert!(matches!(outcome, Err(Error::Cancelled)));
+        assert!(late < PROMISE, "{late:?}");
+        drop(held);
+        assert_eq!(wait(&Cancel::new()).unwrap(), 3);
+        assert_eq!(*lock_until(&mutex, None).unwrap(), 3);
     }
 }

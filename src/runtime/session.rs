@@ -1,6 +1,6 @@
 //! The two graphs of a bundle, loaded: what goes in, what comes out. Names and shapes: ARCHITECTURE.md.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::Mutex;
 
 use ort::environment::Environment;
 use ort::ep::CPU;
@@ -9,7 +9,7 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionOutputs};
 use ort::value::{DynValue, Outlet, TensorElementType, TensorRef};
 
-use super::run::{GLANCE, run};
+use super::run::{lock_until, run};
 use crate::bundle::{Bundle, ENCODER, Manifest, RELATIONS};
 use crate::error::{Error, Result};
 use crate::explain::Cancel;
@@ -85,6 +85,8 @@ pub(crate) struct Lane {
     encoder: Session,
     relations: Option<Session>,
     sizes: Sizes,
+    /// Raising it ends the run under way; set for as long as one caller has the lane.
+    pub(super) cancel: Option<Cancel>,
 }
 
 impl Lane {
@@ -180,6 +182,7 @@ impl Lane {
             encoder,
             relations,
             sizes,
+            cancel: None,
         })
     }
 
@@ -223,30 +226,30 @@ impl Lane {
 
     /// Runs the encoder graph on one window, `[CLS]` and `[SEP]` included.
     pub(crate) fn read(&mut self, ids: &[i64]) -> Result<Reading> {
-        self.read_until(ids, None)
-    }
-
-    /// [`Lane::read`]; raising `cancel` ends it.
-    pub(crate) fn read_until(&mut self, ids: &[i64], cancel: Option<&Cancel>) -> Result<Reading> {
         let length = ids.len();
         let row = self.sizes.entity_types * 3;
         let input = TensorRef::from_array_view(([length], ids)).map_err(failed)?;
         let inputs = ort::inputs!["input_ids" => input];
-        run(&mut self.encoder, inputs, cancel, |mut outputs| {
-            let entity_logits = floats(&outputs, "entity_logits", length * row)?;
-            // [CLS] and [SEP] are tokens of the model, not of the text.
-            let entity_logits = entity_logits
-                .get(row..(length - 1) * row)
-                .unwrap_or_default()
-                .to_vec();
-            let mut take = |name: &str| outputs.remove(name).ok_or_else(|| misshapen(name));
-            Ok(Reading {
-                entity_logits,
-                hidden: take("hidden")?,
-                attention: take("attention")?,
-                length,
-            })
-        })
+        run(
+            &mut self.encoder,
+            inputs,
+            self.cancel.as_ref(),
+            |mut outputs| {
+                let entity_logits = floats(&outputs, "entity_logits", length * row)?;
+                // [CLS] and [SEP] are tokens of the model, not of the text.
+                let entity_logits = entity_logits
+                    .get(row..(length - 1) * row)
+                    .unwrap_or_default()
+                    .to_vec();
+                let mut take = |name: &str| outputs.remove(name).ok_or_else(|| misshapen(name));
+                Ok(Reading {
+                    entity_logits,
+                    hidden: take("hidden")?,
+                    attention: take("attention")?,
+                    length,
+                })
+            },
+        )
     }
 
     /// Scores pairs of entities of one window: `[pairs][relations + 1]` logits, "none" first.
@@ -258,18 +261,6 @@ impl Lane {
         mentions: &[MentionTokens],
         entities: usize,
         pairs: &[(usize, usize)],
-    ) -> Result<Vec<f32>> {
-        self.relate_until(reading, mentions, entities, pairs, None)
-    }
-
-    /// [`Lane::relate`]; raising `cancel` ends it.
-    pub(crate) fn relate_until(
-        &mut self,
-        reading: &Reading,
-        mentions: &[MentionTokens],
-        entities: usize,
-        pairs: &[(usize, usize)],
-        cancel: Option<&Cancel>,
     ) -> Result<Vec<f32>> {
         let Some(session) = &mut self.relations else {
             return Ok(Vec::new());
@@ -309,7 +300,7 @@ impl Lane {
                 "pair_head" => TensorRef::from_array_view(([heads.len()], heads.as_slice())).map_err(failed)?,
                 "pair_tail" => TensorRef::from_array_view(([tails.len()], tails.as_slice())).map_err(failed)?,
             ];
-            run(session, inputs, cancel, |outputs| {
+            run(session, inputs, self.cancel.as_ref(), |outputs| {
                 logits.extend_from_slice(floats(&outputs, "relation_logits", pairs.len() * width)?);
                 Ok(())
             })?;
@@ -337,7 +328,7 @@ pub(crate) fn session_until(
     graph: &[u8],
     cancel: Option<&Cancel>,
 ) -> Result<Session> {
-    let _one_at_a_time = turn(cancel)?;
+    let _one_at_a_time = lock_until(&MAKING, cancel)?;
     let make = || -> ort::Result<Session> {
         let mut builder = Session::builder(environment)?
             .with_log_level(LogLevel::Fatal)?
@@ -381,21 +372,6 @@ pub(crate) fn session_until(
             )),
         }
     })
-}
-
-/// Waits until no other session is being made, or `cancel` is raised.
-fn turn(cancel: Option<&Cancel>) -> Result<MutexGuard<'static, ()>> {
-    let Some(cancel) = cancel else {
-        return Ok(MAKING.lock().unwrap_or_else(PoisonError::into_inner));
-    };
-    loop {
-        cancel.check()?;
-        match MAKING.try_lock() {
-            Ok(turn) => return Ok(turn),
-            Err(TryLockError::Poisoned(turn)) => return Ok(turn.into_inner()),
-            Err(TryLockError::WouldBlock) => std::thread::sleep(GLANCE),
-        }
-    }
 }
 
 /// A tensor that a graph must have; a dimension without a size must be free.
