@@ -269,6 +269,7 @@ mod tests {
             coverage: Coverage::default(),
             entity_types: [].into(),
             relation_types: [].into(),
+            origin: Default::default(),
         }
     }
 

@@ -5,7 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use ort::environment::Environment;
 
 use super::env::check_process;
-use super::run::GLANCE;
+use super::gradients::Gradients;
+use super::run::{GLANCE, lock_until};
 use super::session::{Graphs, Lane};
 use crate::error::{Error, Result};
 use crate::explain::Cancel;
@@ -16,6 +17,8 @@ pub(crate) struct Pool {
     most: usize,
     state: Mutex<State>,
     returned: Condvar,
+    /// The explain graph, once it was needed. There is one: gradients are taken one at a time.
+    gradients: Mutex<Option<Gradients>>,
 }
 
 struct State {
@@ -45,6 +48,7 @@ impl Pool {
                 graphs,
             }),
             returned: Condvar::new(),
+            gradients: Mutex::new(None),
         })
     }
 
@@ -55,11 +59,19 @@ impl Pool {
 
     /// Runs `work` with a lane of its own, waiting for one if all are busy.
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Lane) -> Result<T>) -> Result<T> {
-        self.with_until(None, work)
+        self.with_lane(None, work)
     }
 
     /// [`Pool::with`]; raising `cancel` ends the wait, the making of a lane, and each run of it in `work`.
     pub(crate) fn with_until<T>(
+        &self,
+        cancel: &Cancel,
+        work: impl FnOnce(&mut Lane) -> Result<T>,
+    ) -> Result<T> {
+        self.with_lane(Some(cancel), work)
+    }
+
+    fn with_lane<T>(
         &self,
         cancel: Option<&Cancel>,
         work: impl FnOnce(&mut Lane) -> Result<T>,
@@ -78,6 +90,23 @@ impl Pool {
                 "no session is there to use; open a new engine".into(),
             )),
         }
+    }
+
+    /// Runs `work` with the explain graph, which `open` makes the first time. Raising `cancel` ends the wait, and each run in `work`.
+    pub(crate) fn with_gradients<T>(
+        &self,
+        cancel: &Cancel,
+        open: impl FnOnce(&Environment) -> Result<Gradients>,
+        work: impl FnOnce(&mut Gradients) -> Result<T>,
+    ) -> Result<T> {
+        check_process()?;
+        let mut slot = lock_until(&self.gradients, Some(cancel))?;
+        let gradients = match slot.as_mut() {
+            Some(gradients) => gradients,
+            None => slot.insert(open(&self.environment)?),
+        };
+        gradients.cancel = cancel.clone();
+        work(gradients)
     }
 
     fn take(&self, cancel: Option<&Cancel>) -> Result<Lane> {
@@ -128,6 +157,11 @@ impl Drop for Pool {
         if check_process().is_err() {
             let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
             std::mem::forget(std::mem::take(&mut state.idle));
+            let gradients = self
+                .gradients
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner);
+            std::mem::forget(gradients.take());
         }
     }
 }
@@ -182,7 +216,7 @@ mod tests {
             let impatient: Vec<_> = (0..8)
                 .map(|_| {
                     scope.spawn(|| {
-                        let outcome = pool.with_until(Some(&cancel), |_| Ok(()));
+                        let outcome = pool.with_until(&cancel, |_| Ok(()));
                         (outcome, Instant::now())
                     })
                 })
@@ -198,16 +232,16 @@ mod tests {
             busy.join().unwrap().unwrap();
             assert_eq!(patient.join().unwrap().unwrap(), 7);
         });
-        let refused = pool.with_until(Some(&cancel), |_| Ok(()));
+        let refused = pool.with_until(&cancel, |_| Ok(()));
         assert!(matches!(refused, Err(Error::Cancelled)));
-        assert!(pool.with_until(Some(&Cancel::new()), |_| Ok(())).is_ok());
+        assert!(pool.with_until(&Cancel::new(), |_| Ok(())).is_ok());
     }
     #[test]
     fn a_flag_ends_the_runs_of_its_caller_and_of_no_other() {
         let pool = one_lane();
         let ids = [1, 2, 3];
         let cancel = Cancel::new();
-        let ended = pool.with_until(Some(&cancel), |lane| {
+        let ended = pool.with_until(&cancel, |lane| {
             lane.read(&ids)?;
             cancel.cancel();
             lane.read(&ids)
