@@ -71,10 +71,21 @@ impl Scene {
                 _ => words.push(at..at + 1),
             }
         }
+        // Mentions are sorted by their first bytes, and each lies in one window: this one's follow each other.
+        let spans = &extraction.origin.spans;
+        let edges = tokens.first().zip(tokens.last());
+        let (from, past) = edges.map_or((0, 0), |(first, last)| {
+            (
+                spans.partition_point(|span| span.0 < first.start),
+                spans.partition_point(|span| span.0 < last.end),
+            )
+        });
         let found: Vec<(group::Mention, Range<usize>, u32)> = extraction
             .entities
             .iter()
-            .zip(&extraction.origin.spans)
+            .zip(spans)
+            .take(past)
+            .skip(from)
             .filter_map(|(entity, &(start, end))| {
                 let mention = group::Mention {
                     start,
@@ -272,7 +283,8 @@ impl Stage {
                 "the text is not the one that the result was made from; pass exactly the same bytes",
             );
         }
-        let all = windows(engine.encoder.encode(text)?, engine.manifest.max_tokens);
+        let encoded = engine.encoder.encode_until(text, || cancel.check())?;
+        let all = windows(encoded, engine.manifest.max_tokens);
         let scenes: Vec<Scene> = all
             .into_iter()
             .map(|window| {
@@ -291,6 +303,12 @@ impl Stage {
                 other => other,
             };
             let sought = Sought::new(engine, text, extraction, *target).map_err(blame)?;
+            let holds = |scene: &&Scene| sought.may_be_in(engine, scene);
+            if matches!(sought, Sought::Span { .. }) && scenes.iter().filter(holds).count() > 1 {
+                return Err(blame(Error::InvalidArgument(
+                    "the span reaches over two windows of the text, so the model never sees it as a whole; pass a span within a sentence".into(),
+                )));
+            }
             let mut best: Option<Placed> = None;
             for (at, (scene, slot)) in scenes.iter().zip(&mut readings).enumerate() {
                 if !sought.may_be_in(engine, scene) {
