@@ -741,7 +741,7 @@ bie_status bie_explain(const bie_engine *engine,
                        bie_error **err);
 
 /// Explains several decisions on one text: all of them or, on the first failure, none. Decisions of one window share
-/// their forward passes, so ten together cost much less than ten calls.
+/// their forward passes, so ten together cost much less than ten calls. Weights are those of single calls up to rounding.
 ///
 /// - `engine`, `text`, `text_len`, `result`, `options`, `cancel`: as for `bie_explain`.
 /// - `targets`, `count`: the decisions; borrowed for the call.

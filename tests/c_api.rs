@@ -566,23 +566,6 @@ fn strace() {
         return;
     }
     let dir = installed();
-    let program = compile(dir.path(), "smoke", &["tests/c/smoke.c"]);
-    let log = dir.path().join("calls");
-    let mut command = Command::new("strace");
-    command
-        .args([
-            "-f",
-            "-e",
-            "trace=%network,%file,ftruncate,memfd_create",
-            "-o",
-        ])
-        .arg(&log);
-    silently(command.arg(program).arg(bundle()));
-    let calls = std::fs::read_to_string(&log).unwrap();
-    assert!(
-        calls.contains("manifest.json") && calls.contains("onnxruntime"),
-        "strace saw no bundle being opened: {calls}"
-    );
     let network = ["socket(", "connect(", "bind(", "sendto(", "getaddrinfo"];
     let written = [
         "O_CREAT",
@@ -597,11 +580,31 @@ fn strace() {
         "linkat(",
         "memfd_create(",
     ];
-    for call in calls.lines().filter(|line| !line.contains("readlink")) {
-        let forbidden = network
-            .iter()
-            .chain(&written)
-            .find(|word| call.contains(**word));
-        assert!(forbidden.is_none(), "{call}");
+    // What is opened at once, and what the first explanation opens.
+    for (name, sign) in [("smoke", "manifest.json"), ("lifetime", "explain.onnx")] {
+        let program = compile(dir.path(), name, &[&format!("tests/c/{name}.c")]);
+        let log = dir.path().join("calls");
+        let mut command = Command::new("strace");
+        command
+            .args([
+                "-f",
+                "-e",
+                "trace=%network,%file,ftruncate,memfd_create",
+                "-o",
+            ])
+            .arg(&log);
+        silently(command.arg(program).arg(bundle()));
+        let calls = std::fs::read_to_string(&log).unwrap();
+        assert!(
+            calls.contains(sign) && calls.contains("onnxruntime"),
+            "strace saw no {sign} being opened: {calls}"
+        );
+        for call in calls.lines().filter(|line| !line.contains("readlink")) {
+            let forbidden = network
+                .iter()
+                .chain(&written)
+                .find(|word| call.contains(**word));
+            assert!(forbidden.is_none(), "{call}");
+        }
     }
 }

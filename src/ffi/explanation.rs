@@ -319,10 +319,10 @@ mod tests {
     use crate::explain::json::tests::{bare, full};
     use std::ffi::CStr;
 
-    fn read<'a, T>(
+    fn read<T>(
         lend: unsafe extern "C" fn(*const bie_explanation, *mut usize) -> *const T,
-        explanation: &'a bie_explanation,
-    ) -> &'a [T] {
+        explanation: &bie_explanation,
+    ) -> &[T] {
         let mut count = 9;
         let items = unsafe { lend(explanation, &raw mut count) };
         assert_eq!(items.is_null(), count == 0);
