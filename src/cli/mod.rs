@@ -1,5 +1,19 @@
 //! The parts of the command line: what was asked, how it is shown, how it fails.
 
 pub mod args;
+pub mod decision;
+pub mod explain;
 pub mod failure;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+mod fixture;
+pub mod html;
+pub mod json;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod look;
+pub mod plain;
 pub mod render;
+pub mod svg;
+pub mod terminal;
+pub mod words;
