@@ -188,8 +188,7 @@ impl<'a> Document<'a> {
         // Only what the explained window holds; without words there is no window to tell.
         if let (Some(first), Some(last)) = (explanation.words.first(), explanation.words.last()) {
             mentions.retain(|mention| {
-                mention.range.start >= first.start as usize
-                    && mention.range.end <= last.end as usize
+                mention.range.end > first.start as usize && mention.range.start < last.end as usize
             });
         }
         mentions.retain(|mention| !self.slice(&mention.range).is_empty());

@@ -70,22 +70,27 @@ fn introduction(decisions: &[Decision<'_>]) -> String {
 /// One line for each decision.
 fn overview(out: &mut String, decisions: &[Decision<'_>]) {
     out.push_str(
-        "<section aria-labelledby=\"overview\">\n<h2 id=\"overview\">At a glance</h2>\n<div class=\"wide\" role=\"region\" aria-labelledby=\"overview\" tabindex=\"0\">\n<table class=\"overview\">\n<thead><tr><th scope=\"col\">No.</th>\
-         <th scope=\"col\">Finding</th><th scope=\"col\">Score</th><th scope=\"col\">Without its reasons</th><th scope=\"col\">Reasons</th></tr></thead>\n<tbody>\n",
+        "<section aria-labelledby=\"overview\">\n<h2 id=\"overview\">At a glance</h2>\n<table class=\"overview\">\n<thead><tr><th scope=\"col\">No.</th>\
+         <th scope=\"col\">Finding</th><th scope=\"col\">Score, and without its reasons</th><th scope=\"col\">Reasons</th></tr></thead>\n<tbody>\n",
     );
     for (at, decision) in decisions.iter().enumerate() {
         let verdict = words::verdict(decision);
+        let lead = match &decision.rival {
+            Some(_) => format!(" ({})", words::value_name(decision)),
+            None => String::new(),
+        };
         let _ = writeln!(
             out,
-            "<tr><td class=\"name\">{}</td><th scope=\"row\"><a href=\"#d{at}\">{}</a></th><td class=\"number\">{}</td><td class=\"number\">{}</td><td>{}</td></tr>",
+            "<tr><td class=\"name\">{}</td><th scope=\"row\"><a href=\"#d{at}\">{}</a></th><td><span class=\"number\">{} → {}</span>{}</td><td>{}</td></tr>",
             name(decision),
             finding(decision),
             words::number(decision.value()),
             words::number(decision.explanation.without_evidence),
-            badge(&verdict)
+            markup(&lead),
+            badge(&verdict, "")
         );
     }
-    out.push_str("</tbody>\n</table>\n</div>\n</section>\n");
+    out.push_str("</tbody>\n</table>\n</section>\n");
 }
 
 fn legend(out: &mut String) {
@@ -138,10 +143,10 @@ fn article(out: &mut String, document: &Document<'_>, decision: &Decision<'_>, a
         out,
         "<div class=\"verdict {}\"><p>{} {}</p></div>",
         if verdict.holds { "holds" } else { "fails" },
-        badge(&verdict),
+        badge(&verdict, "."),
         markup(&verdict.why)
     );
-    scores(out, decision, at);
+    scores(out, decision);
 
     out.push_str("<div class=\"reasons\">\n");
     evidence(
@@ -186,7 +191,7 @@ fn article(out: &mut String, document: &Document<'_>, decision: &Decision<'_>, a
         words::number(explanation.baseline_score)
     );
     if let Some(measured) = &explanation.faithfulness {
-        faithfulness(out, measured, at);
+        faithfulness(out, measured);
     }
     if let Some(view) = &explanation.heads {
         heads(out, document, decision, view, at);
@@ -209,12 +214,12 @@ fn arc(out: &mut String, head: &(String, String), kind: &str, tail: &(String, St
 }
 
 /// The score with and without the evidence, as numbers and bars.
-fn scores(out: &mut String, decision: &Decision<'_>, at: usize) {
+fn scores(out: &mut String, decision: &Decision<'_>) {
     let explanation = decision.explanation;
     let name = words::value_name(decision);
     let _ = writeln!(
         out,
-        "<table class=\"bars\" aria-describedby=\"d{at}-effect\">\n<caption class=\"hidden\">The {} with and without the reasons</caption>\n<tbody>",
+        "<table class=\"bars\">\n<caption class=\"hidden\">The {} with and without the reasons</caption>\n<tbody>",
         markup(&name)
     );
     let mut rows: Vec<(String, f32)> = Vec::new();
@@ -234,18 +239,19 @@ fn scores(out: &mut String, decision: &Decision<'_>, at: usize) {
         ));
     }
     for (what, value) in rows {
-        let _ = writeln!(
-            out,
-            "<tr><th scope=\"row\">{}</th><td class=\"number\">{}</td><td>{}</td></tr>",
-            markup(&what),
-            words::number(value),
-            bar(value, "plain")
-        );
+        row(out, &what, value, "plain");
     }
+    out.push_str("</tbody>\n</table>\n");
+}
+
+/// A named value, as number and bar.
+fn row(out: &mut String, what: &str, value: f32, class: &str) {
     let _ = writeln!(
         out,
-        "</tbody>\n</table>\n<p class=\"effect\" id=\"d{at}-effect\">{}</p>",
-        markup(&words::effect(decision))
+        "<tr><th scope=\"row\">{}</th><td class=\"number\">{}</td><td>{}</td></tr>",
+        markup(what),
+        words::number(value),
+        bar(value, class)
     );
 }
 
@@ -351,34 +357,36 @@ fn close(out: &mut String, decision: &Decision<'_>, open: Option<usize>) {
 }
 
 /// ERASER's two questions, as numbers and bars, against random words.
-fn faithfulness(out: &mut String, measured: &Faithfulness, at: usize) {
-    let _ = writeln!(
-        out,
-        "<details>\n<summary>Test against random words</summary>\n<p>If these words are the reason, taking them away costs much of the score and keeping only them costs little. \
-         As many random words were taken away and kept for comparison.</p>\n<table class=\"bars\" id=\"d{at}-test\">\n<thead><tr><th scope=\"col\">Score lost</th><th scope=\"col\">these words</th><td></td><th scope=\"col\">random words</th><td></td></tr></thead>\n<tbody>"
+fn faithfulness(out: &mut String, measured: &Faithfulness) {
+    out.push_str(
+        "<details>\n<summary>Test against random words</summary>\n<p>If these words are the reason, the score is lost without them and kept with them alone. \
+         As many random words show what would be lost by chance.</p>\n<table class=\"bars\">\n\
+         <thead><tr><th scope=\"col\">What was done</th><th scope=\"col\" colspan=\"2\">Score lost</th></tr></thead>\n<tbody>\n",
     );
-    for (what, ours, random) in [
+    for (what, lost, class) in [
         (
-            "taken away (comprehensiveness: more is better)",
+            "Heaviest words taken away",
             measured.comprehensiveness,
-            measured.random_comprehensiveness,
+            "plain",
         ),
         (
-            "kept alone (sufficiency: less is better)",
-            measured.sufficiency,
+            "Random words taken away",
+            measured.random_comprehensiveness,
+            "random",
+        ),
+        ("Heaviest words kept alone", measured.sufficiency, "plain"),
+        (
+            "Random words kept alone",
             measured.random_sufficiency,
+            "random",
         ),
     ] {
-        let _ = writeln!(
-            out,
-            "<tr><th scope=\"row\">{what}</th><td class=\"number\">{}</td><td>{}</td><td class=\"number\">{}</td><td>{}</td></tr>",
-            words::number(ours),
-            bar(ours, "plain"),
-            words::number(random),
-            bar(random, "random")
-        );
+        row(out, what, lost, class);
     }
-    out.push_str("</tbody>\n</table>\n</details>\n");
+    out.push_str(
+        "</tbody>\n</table>\n<p>The first is called comprehensiveness (more than random is better), the third sufficiency (less than random is better); \
+         each is the mean over the heaviest 1, 5, 10, 20 and 50 % of the words.</p>\n</details>\n",
+    );
 }
 
 /// The words that some head looks at most, head by head.
@@ -408,7 +416,7 @@ fn heads(
     chosen.sort_unstable();
     let _ = write!(
         out,
-        "<details>\n<summary>Attention heads: a view, not evidence</summary>\n<p>How much each of the model's {count} attention heads looked at a word, in percent. Looking is not a reason. Shown are the {} words that were looked at most.</p>\n\
+        "<details class=\"view\">\n<summary>Attention heads: a view, not evidence</summary>\n<p>How much each of the model's {count} attention heads looked at a word, in percent. Looking is not a reason. Shown are the {} words that were looked at most.</p>\n\
          <div class=\"wide\" role=\"region\" aria-label=\"Attention heads\" tabindex=\"0\">\n<table class=\"heads\" id=\"d{at}-heads\">\n<thead><tr><th scope=\"col\">Word</th>",
         chosen.len()
     );
@@ -529,14 +537,14 @@ fn finding(decision: &Decision<'_>) -> String {
     }
 }
 
-fn badge(verdict: &words::Verdict) -> String {
+fn badge(verdict: &words::Verdict, stop: &str) -> String {
     let (class, sign) = if verdict.holds {
         ("holds", "✓")
     } else {
         ("fails", "⚠")
     };
     format!(
-        "<strong class=\"badge {class}\"><span aria-hidden=\"true\">{sign}</span> {}</strong>",
+        "<strong class=\"badge {class}\"><span aria-hidden=\"true\">{sign}</span> {}{stop}</strong>",
         verdict.title
     )
 }

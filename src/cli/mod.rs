@@ -10,7 +10,7 @@ mod fixture;
 pub mod html;
 pub mod json;
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod look;
 pub mod plain;
 pub mod render;

@@ -10,10 +10,11 @@ use super::words;
 
 const WIDTH: f32 = 760.0;
 const MARGIN: f32 = 24.0;
-/// Font size of the text, and the distance of its lines; lines under an arc stand lower by `LANE`.
+/// Font size of the text, and the distance of its lines; a line with an arc over it stands lower by `LANE`, the line after one with names under it by `TAG`.
 const SIZE: f32 = 17.0;
-const LINE: f32 = 44.0;
+const LINE: f32 = 31.0;
 const LANE: f32 = 32.0;
+const TAG: f32 = 13.0;
 const SPACE: f32 = 0.28 * SIZE;
 /// Room inside a frame, left and right.
 const FRAME: f32 = 3.0;
@@ -23,6 +24,8 @@ const BACKGROUND: [[&str; 3]; 2] = [
 ];
 const STROKE: [&str; 2] = ["#0b4f8a", "#8a4200"];
 const QUIET: &str = "#4d5a68";
+const INK: &str = "#17202a";
+const WARNING: &str = "#8a1c00";
 
 /// A run of text in one part, as placed.
 struct Run {
@@ -58,18 +61,10 @@ pub fn picture(document: &Document<'_>, decision: &Decision<'_>) -> String {
         .as_deref()
         .map_or(String::new(), |name| format!("{name}  "));
     let mut heading = Lines::default();
-    heading.add(&format!("{name}{finding}"), 20.0, "bold", "#17202a");
-    heading.add(
-        &printable(&format!(
-            "{}. {}",
-            upper(&words::score(decision)),
-            words::effect(decision)
-        )),
-        15.0,
-        "normal",
-        "#17202a",
-    );
-    let colour = if verdict.holds { STROKE[0] } else { "#8a1c00" };
+    heading.add(&format!("{name}{finding}"), 20.0, "bold", INK);
+    let score = upper(&printable(&words::score(decision)));
+    heading.add(&format!("{score}."), 15.0, "normal", INK);
+    let colour = if verdict.holds { STROKE[0] } else { WARNING };
     heading.add(
         &printable(&format!("{sign} {}. {}", verdict.title, verdict.why)),
         15.0,
@@ -77,14 +72,19 @@ pub fn picture(document: &Document<'_>, decision: &Decision<'_>) -> String {
         colour,
     );
 
-    let mut y = heading.y + 8.0;
+    let has_tag = |line: usize| {
+        runs.iter()
+            .any(|run| run.line == line && run.mention.is_some())
+    };
+    let mut y = heading.y + 6.0;
     let mut baselines = Vec::with_capacity(lines);
     for line in 0..lines {
         y += LINE + if has_lane(line) { LANE } else { 0.0 };
-        baselines.push(y - 18.0);
+        baselines.push(y);
+        y += if has_tag(line) { TAG } else { 0.0 };
     }
     let mut foot = Lines {
-        y: y + 14.0,
+        y: y + 40.0,
         ..Lines::default()
     };
     let explanation = decision.explanation;
@@ -150,8 +150,7 @@ fn description(
         .map(|passage| document.slice(passage))
         .collect();
     printable(&format!(
-        "{} {}. {} Words that speak for it: {}. Words that speak against it: {}. The text: {}",
-        words::effect(decision),
+        "{}. {} Words that speak for it: {}. Words that speak against it: {}. The text: {}",
         verdict.title,
         verdict.why,
         list(&explanation.evidence_for),
@@ -222,9 +221,10 @@ fn layout(document: &Document<'_>, decision: &Decision<'_>) -> (Vec<Run>, usize)
                 }
                 if piece.ends_with(char::is_whitespace) {
                     place(&mut runs, &mut word, &mut line, &mut x);
-                    x += SPACE;
-                    if piece.ends_with('\n') && x > MARGIN + SPACE {
-                        (line, x) = (line + 1, MARGIN);
+                    match () {
+                        () if x <= MARGIN => {} // no space begins a line
+                        () if piece.ends_with('\n') => (line, x) = (line + 1, MARGIN),
+                        () => x += SPACE,
                     }
                 }
             }
@@ -360,9 +360,10 @@ fn draw_text(out: &mut String, decision: &Decision<'_>, runs: &[Run], baselines:
         let x = run.x + (run.width - text) / 2.0;
         let _ = writeln!(
             out,
-            "<text x=\"{x:.1}\" y=\"{:.1}\" font-size=\"{SIZE}\" textLength=\"{text:.1}\" lengthAdjust=\"spacingAndGlyphs\" fill=\"{}\">{}</text>",
+            "<text x=\"{x:.1}\" y=\"{:.1}\" font-size=\"{SIZE}\" {} fill=\"{}\">{}</text>",
             baseline(run.line),
-            if run.part.is_some() { "#17202a" } else { QUIET },
+            imposed(text),
+            if run.part.is_some() { INK } else { QUIET },
             markup(&run.text)
         );
     }
@@ -481,8 +482,9 @@ fn legend(out: &mut String, y: f32) {
             shade(out, strength, x, y, length);
             let _ = writeln!(
                 out,
-                "<text x=\"{:.1}\" y=\"{y:.1}\" font-size=\"12\" fill=\"#17202a\">{text}</text>",
-                x + 3.0
+                "<text x=\"{:.1}\" y=\"{y:.1}\" font-size=\"12\" {} fill=\"#17202a\">{text}</text>",
+                x + 3.0,
+                imposed(length - 6.0)
             );
             x += length + 6.0;
         }
@@ -518,11 +520,13 @@ impl Lines {
         let mut line = String::new();
         let mut flush = |line: &mut String| {
             self.y += 1.35 * size;
+            let shown = line.trim();
             let _ = writeln!(
                 self.svg,
-                "<text x=\"{MARGIN}\" y=\"{:.1}\" font-size=\"{size}\" font-weight=\"{weight}\" fill=\"{colour}\">{}</text>",
+                "<text x=\"{MARGIN}\" y=\"{:.1}\" font-size=\"{size}\" font-weight=\"{weight}\" {} fill=\"{colour}\">{}</text>",
                 self.y,
-                markup(line.trim())
+                imposed(factor * width(shown, size)),
+                markup(shown)
             );
             line.clear();
         };
@@ -546,6 +550,11 @@ fn upper(text: &str) -> String {
     })
 }
 
+/// The attributes that make a font keep an estimated width.
+fn imposed(width: f32) -> String {
+    format!("textLength=\"{width:.1}\" lengthAdjust=\"spacingAndGlyphs\"")
+}
+
 fn width(text: &str, size: f32) -> f32 {
     size * text.chars().map(advance).sum::<f32>()
 }
@@ -553,10 +562,10 @@ fn width(text: &str, size: f32) -> f32 {
 /// The advance of a character in a common sans-serif font, in ems; close enough, for the width is imposed.
 fn advance(c: char) -> f32 {
     match c {
-        'i' | 'j' | 'l' | '\'' | '|' => 0.23,
-        'f' | 't' | 'I' | ' ' | '.' | ',' | ':' | ';' | '!' | '/' | '\\' | '[' | ']' => 0.28,
-        'r' | '(' | ')' | '-' | '`' | '"' | '{' | '}' => 0.34,
-        's' | 'c' | 'k' | 'v' | 'x' | 'y' | 'z' | 'J' => 0.5,
+        'i' | 'j' | 'l' | '\'' | '|' => 0.25,
+        'f' | 't' | 'I' | ' ' | '.' | ',' | ':' | ';' | '!' | '/' | '\\' | '[' | ']' => 0.3,
+        'r' | '(' | ')' | '-' | '`' | '"' | '{' | '}' => 0.37,
+        's' | 'c' | 'k' | 'v' | 'x' | 'y' | 'z' | 'J' => 0.53,
         'm' | 'M' => 0.83,
         'w' | 'C' | 'D' | 'H' | 'N' | 'R' | 'U' => 0.72,
         'W' | '@' | '%' | '…' => 0.95,
@@ -571,6 +580,6 @@ fn advance(c: char) -> f32 {
         | '\u{F900}'..='\u{FAFF}'
         | '\u{FF00}'..='\u{FF60}'
         | '\u{1F300}'..='\u{1FAFF}' => 1.0,
-        _ => 0.556,
+        _ => 0.58,
     }
 }

@@ -93,12 +93,11 @@ fn one(
     writeln!(out)?;
     evidence(out, "for", &explanation.evidence_for)?;
     evidence(out, "against", &explanation.evidence_against)?;
-    prose(out, "effect", &printable(&words::effect(decision)))?;
     let verdict = words::verdict(decision);
     let sign = if verdict.holds { "" } else { "!! " };
     prose(
         out,
-        "trust",
+        "reliable",
         &printable(&format!("{sign}{}. {}", verdict.title, verdict.why)),
     )?;
     let method = format!(
@@ -197,31 +196,55 @@ fn wrapped(
             Colours::None => marked(&printable(text), part.strength, opens, closes),
             _ => printable(text),
         };
+        let style = style(part.strength, role, colours);
         for piece in text.split_inclusive(' ') {
             let columns = piece.chars().count();
-            if line.columns > 0 && line.ends_word && line.columns + columns > WIDTH {
-                lines.push(std::mem::take(&mut line).text);
+            if line.ends_word && line.columns + columns > WIDTH {
+                lines.push(std::mem::take(&mut line));
             }
-            line.columns += columns;
-            line.ends_word = piece.ends_with(' ');
-            line.text
-                .push_str(&coloured(piece, part.strength, role, colours));
+            line.push(piece, columns, &style);
         }
     }
-    if line.columns > 0 {
-        lines.push(line.text);
-    }
-    lines
-        .iter()
-        .map(|line| line.trim_end().to_owned())
-        .collect()
+    lines.push(line);
+    lines.iter().map(Line::shown).collect()
 }
 
 #[derive(Default)]
 struct Line {
-    text: String,
+    /// Stretches of one style.
+    runs: Vec<(String, String)>,
     columns: usize,
     ends_word: bool,
+}
+
+impl Line {
+    fn push(&mut self, text: &str, columns: usize, style: &str) {
+        match self.runs.last_mut() {
+            Some((last, run)) if last == style => run.push_str(text),
+            _ => self.runs.push((style.to_owned(), text.to_owned())),
+        }
+        self.columns += columns;
+        self.ends_word = text.ends_with(' ');
+    }
+
+    fn shown(&self) -> String {
+        let mut line = String::new();
+        for (at, (style, run)) in self.runs.iter().enumerate() {
+            // The space at the end of a line, and of a shade, is not shaded.
+            let last = at + 1 == self.runs.len();
+            let (run, space) = run
+                .strip_suffix(' ')
+                .map_or((run.as_str(), ""), |run| (run, " "));
+            match style.as_str() {
+                "" => line.push_str(run),
+                style => {
+                    line.push_str(&format!("\x1b[{style}m{run}\x1b[0m"));
+                }
+            }
+            line.push_str(if last { "" } else { space });
+        }
+        line
+    }
 }
 
 /// Strength and mention as marks: `«` and `»` around the mention, brackets with signs around the evidence.
@@ -251,20 +274,18 @@ fn marked(text: &str, strength: Strength, opens: bool, closes: bool) -> String {
     )
 }
 
-/// Black on a shade of blue (for) or orange (against, underlined twice where the terminal knows how); mentions are bold and underlined.
-fn coloured(text: &str, strength: Strength, role: Option<Role>, colours: Colours) -> String {
-    if colours == Colours::None || (strength.level == 0 && role.is_none()) {
-        return text.to_owned();
+/// Black on a shade of blue (for) or, slanted, of orange (against); mentions are bold and underlined. Empty where the text is as it is.
+fn style(strength: Strength, role: Option<Role>, colours: Colours) -> String {
+    if colours == Colours::None {
+        return String::new();
     }
     let mut codes: Vec<String> = Vec::new();
     if role.is_some() {
         codes.push("1;4".into());
     }
     let shades = if strength.against { AGAINST } else { FOR };
-    if let Some(((red, green, blue), index)) = usize::from(strength.level)
-        .checked_sub(1)
-        .and_then(|at| shades.get(at))
-    {
+    let level = usize::from(strength.level).checked_sub(1);
+    if let Some(((red, green, blue), index)) = level.and_then(|level| shades.get(level)) {
         codes.push(match colours {
             Colours::True => format!("38;2;0;0;0;48;2;{red};{green};{blue}"),
             _ => format!("38;5;16;48;5;{index}"),
@@ -273,5 +294,5 @@ fn coloured(text: &str, strength: Strength, role: Option<Role>, colours: Colours
             codes.push("3".into());
         }
     }
-    format!("\x1b[{}m{text}\x1b[0m", codes.join(";"))
+    codes.join(";")
 }

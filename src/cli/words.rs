@@ -67,10 +67,7 @@ pub fn effect(decision: &Decision<'_>) -> String {
         decision.explanation.without_evidence,
     );
     if decision.explanation.evidence_for.is_empty() {
-        return format!(
-            "No words were found that speak for it: there is nothing to take away (the {name} is {}).",
-            number(before)
-        );
+        return "No words were found that speak for it.".to_owned();
     }
     let (from, to) = (number(before), number(after));
     match () {
@@ -92,46 +89,39 @@ pub struct Verdict {
     pub why: String,
 }
 
-/// Whether the evidence may be taken as the reason.
+/// Whether the evidence may be taken as the reason: what its deletion did decides.
 pub fn verdict(decision: &Decision<'_>) -> Verdict {
     let explanation = decision.explanation;
     let no_better = explanation
         .faithfulness
         .filter(|measured| measured.comprehensiveness <= measured.random_comprehensiveness);
-    let (holds, title, mut why) = if explanation.evidence_for.is_empty() {
-        (
-            false,
-            "Not reliable",
-            "No words were found that speak for this finding. Judge it by the text.".to_owned(),
-        )
+    let (holds, title, caution) = if explanation.evidence_for.is_empty() {
+        let caution = "Judge the finding by the text.".to_owned();
+        (false, "No reason found", caution)
     } else if explanation.unreliable {
-        let why = format!(
-            "Do not take these words as the reason: taking them away moves the {} by less than a tenth.",
-            value_name(decision)
-        );
-        (false, "Not reliable", why)
-    } else if explanation.method == Method::AttentionRollout {
-        (
-            false,
-            "A view, not evidence",
-            "This method shows where the model looked. That is known to explain little.".to_owned(),
-        )
+        let caution = "That is less than a tenth of it: do not take these words as the reason.";
+        (false, "Not reliable", caution.to_owned())
+    } else if explanation.without_evidence >= decision.value() {
+        let caution = "So they are not what it rests on: do not take them as the reason.";
+        (false, "Not reliable", caution.to_owned())
     } else if let Some(measured) = no_better {
-        let why = format!(
-            "Do not take these words as the reason: taking them away costs no more than taking away random words ({} against {}).",
-            number(measured.comprehensiveness),
-            number(measured.random_comprehensiveness)
+        let caution = format!(
+            "But taking away random words costs as much ({} against {}): do not take these words as the reason.",
+            number(measured.random_comprehensiveness),
+            number(measured.comprehensiveness)
         );
-        (false, "Not reliable", why)
+        (false, "Not reliable", caution)
+    } else if explanation.method == Method::AttentionRollout {
+        let caution = "This method shows where the model looked, which is known to explain little.";
+        (false, "A view, not evidence", caution.to_owned())
     } else {
-        let why = format!(
-            "The finding depends on these words: taking them away was tried, and the {} moved.",
-            value_name(decision)
-        );
-        (true, "Checked", why)
+        (true, "Checked", String::new())
     };
+    let mut why = format!("{} {caution}", effect(decision))
+        .trim_end()
+        .to_owned();
     if explanation.cut_short {
-        why.push_str(" The time budget ended the measurement early, so another run may weigh the words differently.");
+        why.push_str(" The time budget ended the measurement early: another run may weigh the words differently.");
     }
     Verdict { holds, title, why }
 }
