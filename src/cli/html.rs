@@ -5,7 +5,7 @@
 use std::fmt::Write;
 use std::ops::Range;
 
-use bie::explain::{Evidence, Faithfulness, Heads};
+use bie::explain::{Faithfulness, Heads};
 
 use super::decision::{Decision, Document, Finding, Role, Strength};
 use super::plain::markup;
@@ -70,8 +70,7 @@ fn introduction(decisions: &[Decision<'_>]) -> String {
 /// One line for each decision.
 fn overview(out: &mut String, decisions: &[Decision<'_>]) {
     out.push_str(
-        "<section aria-labelledby=\"overview\">\n<h2 id=\"overview\">At a glance</h2>\n<table class=\"overview\">\n<thead><tr><th scope=\"col\">No.</th>\
-         <th scope=\"col\">Finding</th><th scope=\"col\">Score, and without its reasons</th><th scope=\"col\">Reasons</th></tr></thead>\n<tbody>\n",
+        "<section aria-labelledby=\"overview\">\n<h2 id=\"overview\">At a glance</h2>\n<table class=\"overview\">\n<thead><tr><th scope=\"col\">Finding</th><th scope=\"col\">Score, and without its reasons</th><th scope=\"col\">Reasons</th></tr></thead>\n<tbody>\n",
     );
     for (at, decision) in decisions.iter().enumerate() {
         let verdict = words::verdict(decision);
@@ -81,7 +80,7 @@ fn overview(out: &mut String, decisions: &[Decision<'_>]) {
         };
         let _ = writeln!(
             out,
-            "<tr><td class=\"name\">{}</td><th scope=\"row\"><a href=\"#d{at}\">{}</a></th><td><span class=\"number\">{} → {}</span>{}</td><td>{}</td></tr>",
+            "<tr><th scope=\"row\"><span class=\"name\">{}</span> <a href=\"#d{at}\">{}</a></th><td><span class=\"number\">{} → {}</span>{}</td><td>{}</td></tr>",
             name(decision),
             finding(decision),
             words::number(decision.value()),
@@ -149,22 +148,8 @@ fn article(out: &mut String, document: &Document<'_>, decision: &Decision<'_>, a
     scores(out, decision);
 
     out.push_str("<div class=\"reasons\">\n");
-    evidence(
-        out,
-        decision,
-        "Words that speak for it",
-        &explanation.evidence_for,
-        at,
-        "for",
-    );
-    evidence(
-        out,
-        decision,
-        "Words that speak against it",
-        &explanation.evidence_against,
-        at,
-        "against",
-    );
+    evidence(out, decision, false);
+    evidence(out, decision, true);
     out.push_str("</div>\n<h3>In the text</h3>\n<div class=\"text\" dir=\"auto\">");
     for (at, passage) in decision.passages.iter().enumerate() {
         if at > 0 {
@@ -268,26 +253,26 @@ fn bar(part: f32, class: &str) -> String {
     )
 }
 
-fn evidence(
-    out: &mut String,
-    decision: &Decision<'_>,
-    title: &str,
-    pieces: &[Evidence],
-    at: usize,
-    side: &str,
-) {
-    let _ = writeln!(
-        out,
-        "<section aria-labelledby=\"d{at}-{side}\">\n<h3 id=\"d{at}-{side}\">{title}</h3>"
-    );
+fn evidence(out: &mut String, decision: &Decision<'_>, against: bool) {
+    let (title, pieces) = match against {
+        false => (
+            "Words that speak for it",
+            &decision.explanation.evidence_for,
+        ),
+        true => (
+            "Words that speak against it",
+            &decision.explanation.evidence_against,
+        ),
+    };
+    let _ = writeln!(out, "<div>\n<h3>{title}</h3>");
     if pieces.is_empty() {
-        out.push_str("<p class=\"none\">None.</p>\n</section>\n");
+        out.push_str("<p class=\"none\">None.</p>\n</div>\n");
         return;
     }
     out.push_str("<ol>\n");
     for piece in pieces {
         let strength = Strength {
-            against: side == "against",
+            against,
             ..decision.strength(piece.weight)
         };
         let _ = writeln!(
@@ -299,7 +284,7 @@ fn evidence(
             words::signed(piece.weight)
         );
     }
-    out.push_str("</ol>\n</section>\n");
+    out.push_str("</ol>\n</div>\n");
 }
 
 /// A passage with its evidence marked and what the finding is about framed.
