@@ -357,6 +357,16 @@ impl Decision<'_> {
                 .iter()
                 .position(|mention| mention.range.start <= start && end <= mention.range.end);
             let strength = word.map_or(Strength::default(), |word| self.strength(word.weight));
+            // A weak comma is noise to a reader; its weight is in the JSON.
+            let speaks = strength.level > 1
+                || document
+                    .slice(&(start..end))
+                    .contains(char::is_alphanumeric);
+            let strength = if speaks {
+                strength
+            } else {
+                Strength::default()
+            };
             parts.push((
                 Part {
                     range: start..end,

@@ -106,6 +106,7 @@ fn extraction(text: &str, entities: Vec<Entity>, relations: Vec<Relation>) -> Ex
         },
         entity_types: ["Chemical".to_string(), "Disease".to_string()].into(),
         relation_types: ["causes".to_string(), "treats".to_string()].into(),
+        origin: Default::default(),
     }
 }
 

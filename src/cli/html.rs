@@ -62,9 +62,7 @@ fn introduction(decisions: &[Decision<'_>]) -> String {
         1 => "; for one of them <strong>the reasons do not hold</strong>".to_owned(),
         many => format!("; for {many} of them <strong>the reasons do not hold</strong>"),
     };
-    format!(
-        "{explained}{doubt}. Every quoted word stands in the text; nothing was written by the program."
-    )
+    format!("{explained}{doubt}. Every quoted word stands in the text; none was made up.")
 }
 
 /// One line for each decision.
