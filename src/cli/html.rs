@@ -11,6 +11,7 @@ use super::decision::{Decision, Document, Finding, Role, Strength};
 use super::plain::markup;
 use super::words;
 
+const HEAD: &str = include_str!("page.head.html");
 const STYLE: &str = include_str!("page.css");
 /// Words in the table of attention heads.
 const HEAD_WORDS: usize = 12;
@@ -21,10 +22,7 @@ pub fn page(document: &Document<'_>, decisions: &[Decision<'_>]) -> String {
     // Writing to a String cannot fail: the results of `write!` hold nothing.
     let _ = write!(
         out,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>What was found, and why – bie</title>\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>What was found, and why</h1>\n"
+        "{HEAD}<style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>What was found, and why</h1>\n"
     );
     let _ = writeln!(out, "<p>{}</p>\n</header>\n<main>", introduction(decisions));
     if !decisions.is_empty() {

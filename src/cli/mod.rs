@@ -4,16 +4,14 @@ pub mod args;
 pub mod decision;
 pub mod explain;
 pub mod failure;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
-mod fixture;
 pub mod html;
 pub mod json;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::panic)]
-mod look;
 pub mod plain;
 pub mod render;
 pub mod svg;
 pub mod terminal;
 pub mod words;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;

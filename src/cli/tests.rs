@@ -5,9 +5,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::decision::{Decision, Document, Role};
-use super::fixture::{self, Story};
 use super::terminal::Colours;
 use super::{html, json, svg, terminal};
+use fixture::Story;
+
+mod fixture;
 
 fn shown<T>(story: &Story, show: impl FnOnce(&Document<'_>, &[Decision<'_>]) -> T) -> T {
     let document = Document::new(story.text, &story.extraction);
@@ -358,7 +360,7 @@ fn looked_at(
         "<!DOCTYPE html><meta charset=\"utf-8\"><body><pre id=\"out\"></pre><script>const dark = {dark}, pages = {}, pictures = {};\n{}</script>",
         list(pages),
         list(pictures),
-        include_str!("look.js")
+        include_str!("tests/look.js")
     );
     let file = folder.path().join("harness.html");
     std::fs::write(&file, harness).unwrap();
