@@ -2,6 +2,7 @@
 //!
 //! Equal input gives equal bytes: no date, no file name, no random identifier.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::ops::Range;
 
@@ -444,12 +445,22 @@ fn whole_text(out: &mut String, document: &Document<'_>, decisions: &[Decision<'
         .collect();
     edges.sort_unstable();
     edges.dedup();
+    let explained: BTreeMap<&str, usize> = decisions
+        .iter()
+        .enumerate()
+        .filter_map(|(at, decision)| Some((decision.name.as_deref()?, at)))
+        .collect();
+    let mut next = entities.iter().enumerate().peekable(); // sorted by start
+    let mut covering: Vec<usize> = Vec::new();
     for (&start, &end) in edges.iter().zip(edges.iter().skip(1)) {
-        let covering = entities
-            .iter()
-            .enumerate()
-            .filter(|(_, entity)| entity.start as usize <= start && end <= entity.end as usize);
-        let covering: Vec<usize> = covering.map(|(at, _)| at).collect();
+        while let Some((at, _)) = next.next_if(|(_, entity)| entity.start as usize <= start) {
+            covering.push(at);
+        }
+        covering.retain(|at| {
+            entities
+                .get(*at)
+                .is_some_and(|entity| entity.end as usize > start)
+        });
         let text = markup(document.slice(&(start..end)));
         if covering.is_empty() {
             out.push_str(&text);
@@ -476,11 +487,7 @@ fn whole_text(out: &mut String, document: &Document<'_>, decisions: &[Decision<'
                 "<span class=\"hidden\"> (</span>{} e{at}<span class=\"hidden\">) </span>",
                 markup(kind)
             );
-            let own = format!("e{at}");
-            match decisions
-                .iter()
-                .position(|decision| decision.name.as_deref() == Some(&own))
-            {
+            match explained.get(format!("e{at}").as_str()) {
                 Some(decision) => {
                     let _ = write!(out, "<a class=\"tag\" href=\"#d{decision}\">{label}</a>");
                 }

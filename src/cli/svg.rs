@@ -181,7 +181,7 @@ fn layout(document: &Document<'_>, decision: &Decision<'_>) -> (Vec<Run>, usize)
             });
             (line, x) = (line + 1, MARGIN);
         }
-        let first = runs.len();
+        let mut paragraph = runs.len(); // its first run
         let mut word: Vec<Run> = Vec::new(); // runs without a space between them
         let parts = decision.parts(document, passage);
         for (number, part) in parts.iter().enumerate() {
@@ -223,7 +223,10 @@ fn layout(document: &Document<'_>, decision: &Decision<'_>) -> (Vec<Run>, usize)
                     place(&mut runs, &mut word, &mut line, &mut x);
                     match () {
                         () if x <= MARGIN => {} // no space begins a line
-                        () if piece.ends_with('\n') => (line, x) = (line + 1, MARGIN),
+                        () if piece.ends_with('\n') => {
+                            turn(&mut runs, &mut paragraph);
+                            (line, x) = (line + 1, MARGIN);
+                        }
                         () => x += SPACE,
                     }
                 }
@@ -231,11 +234,7 @@ fn layout(document: &Document<'_>, decision: &Decision<'_>) -> (Vec<Run>, usize)
         }
         place(&mut runs, &mut word, &mut line, &mut x);
         part_number += parts.len();
-        if right_to_left(document.slice(passage)) {
-            for run in runs.iter_mut().skip(first) {
-                run.x = WIDTH - run.x - run.width;
-            }
-        }
+        turn(&mut runs, &mut paragraph);
     }
     (
         runs,
@@ -245,6 +244,19 @@ fn layout(document: &Document<'_>, decision: &Decision<'_>) -> (Vec<Run>, usize)
             line + 1
         },
     )
+}
+
+/// Ends a paragraph: one that is written from right to left is mirrored.
+fn turn(runs: &mut [Run], paragraph: &mut usize) {
+    let count = runs.len();
+    let ours = runs.get_mut(*paragraph..).unwrap_or_default();
+    let text: Vec<&str> = ours.iter().map(|run| run.text.as_str()).collect();
+    if right_to_left(&text.concat()) {
+        for run in ours {
+            run.x = WIDTH - run.x - run.width;
+        }
+    }
+    *paragraph = count;
 }
 
 /// Puts a word on the line, or on the next one if it does not fit.

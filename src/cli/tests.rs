@@ -184,6 +184,58 @@ fn the_page_says_it_in_words() {
 }
 
 #[test]
+fn the_whole_text_names_every_entity_once_and_takes_linear_time() {
+    let hostile = page(&fixture::hostile());
+    for label in ["Chemical", "Disease"]
+        .iter()
+        .zip([0, 1])
+        .map(|(kind, at)| format!("</span>{kind} e{at}<"))
+        .chain(["e2<".into(), "Disease e3<".into()])
+    {
+        assert_eq!(hostile.matches(&label).count(), 1, "{label}");
+    }
+    let mut story = fixture::empty();
+    story.text = Box::leak("aspirin ".repeat(40_000).into_boxed_str());
+    let one = fixture::note().extraction.entities.swap_remove(0);
+    story.extraction.entities = (0..40_000)
+        .map(|at| bie::result::Entity {
+            start: 8 * at,
+            end: 8 * at + 7,
+            ..one.clone()
+        })
+        .collect();
+    let begin = Instant::now();
+    assert_eq!(page(&story).matches("class=\"entity\"").count(), 40_000);
+    assert!(
+        begin.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begin.elapsed()
+    );
+}
+
+#[test]
+fn a_paragraph_from_right_to_left_is_mirrored() {
+    let x = |picture: &str, word: &str| {
+        let line = picture
+            .lines()
+            .find(|line| line.ends_with(&format!(">{word}</text>")))
+            .unwrap_or_else(|| panic!("{word}: {picture}"));
+        line.split('"').nth(1).unwrap().parse::<f32>().unwrap()
+    };
+    let picture = &pictures(&fixture::hostile())[0];
+    let (first, second, last) = (
+        "\u{5D4}\u{5D7}\u{5D5}\u{5DC}\u{5D4}",
+        "\u{5E7}\u{5D9}\u{5D1}\u{5DC}",
+        "\u{5DE}\u{5D1}\u{5D7}\u{5D9}\u{5DC}\u{5D4}.",
+    );
+    assert!(
+        x(picture, first) > x(picture, second) && x(picture, second) > x(picture, last),
+        "{picture}"
+    );
+    assert!(x(picture, "&lt;b&gt;aspirin") < x(picture, "failure"));
+}
+
+#[test]
 fn json_is_one_line_in_which_no_number_is_missing_by_accident() {
     for (name, story) in stories() {
         let names: Vec<Option<String>> = shown(&story, |_, decisions| {
