@@ -88,6 +88,8 @@ pub const RELATIONS: &str = "relations.onnx";
 
 /// Name of the explain graph's file.
 pub const EXPLAIN: &str = "explain.onnx";
+/// Name of the explain graph without rounded activations, which is smooth; where the bundle is not 8-bit, [`EXPLAIN`] is that.
+pub const EXPLAIN_FLOAT: &str = "explain-float.onnx";
 
 /// The longest window that a manifest may ask for.
 const MOST_TOKENS: usize = 8192;

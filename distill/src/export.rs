@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use bie::bundle::{
-    ENCODER, EXPLAIN, EntityType, Manifest, RELATIONS, RelationType, SCHEMA_VERSION, TOKENIZER,
+    ENCODER, EXPLAIN, EXPLAIN_FLOAT, EntityType, Manifest, RELATIONS, RelationType, SCHEMA_VERSION,
+    TOKENIZER,
 };
 use serde_json::Value;
 
@@ -84,24 +85,30 @@ pub fn relations_graph(head: RelationHead, parameters: &Parameters) -> Graph {
 }
 
 /// `explain.onnx`: see ARCHITECTURE.md for names and shapes. The forward pass is the extract graphs' own, node for node; the rest is its
-/// vector-Jacobian product down to the embedding output, along a straight line from a baseline.
+/// vector-Jacobian product down to the embedding output, at a point of the straight line from a baseline.
 pub fn explain_graph(
     config: &Config,
     types: usize,
     head: Option<RelationHead>,
-    parameters: &Parameters,
-    precision: Precision,
+    weights: Weights<'_>,
 ) -> Graph {
     let (length, d) = (Dim::new(1, "L"), config.hidden_size);
-    let mut net = Net::extraction(precision.weights(parameters), true);
+    let mut net = Net::extraction(weights, true);
+    let embed = |net: &mut Net<'_>, name: &str| {
+        let ids = net.graph.input(name, DType::I64, shape![length]);
+        let ids = net.graph.reshape(ids, shape![length, 1]);
+        embed(net, config, ids, 1).x
+    };
+    let embedding = embed(&mut net, "input_ids");
+    let baseline = embed(&mut net, "baseline_ids");
     let g = &mut net.graph;
-    let ids = g.input("input_ids", DType::I64, shape![length]);
-    let baseline = g.input("baseline", DType::F32, shape![length, d]);
+    let levelling = g.input("levelling", DType::F32, shape![]);
     let retreat = g.input("retreat", DType::F32, shape![]);
-    let ids = g.reshape(ids, shape![length, 1]);
-    let embedding = embed(&mut net, config, ids, 1).x;
+    let mean = g.mean_rows(embedding);
+    let to_mean = g.sub(mean, baseline);
+    let levelled = g.mul(to_mean, levelling);
+    let baseline = g.add(baseline, levelled);
     // A retreat of 0 leaves the embedding as it is, bit for bit.
-    let g = &mut net.graph;
     let away = g.sub(baseline, embedding);
     let step = g.mul(away, retreat);
     let x = g.add(embedding, step);
@@ -139,10 +146,16 @@ pub fn explain_graph(
     }
     let gradient = gradients(&mut net.graph, value, None, &[x])[0];
     let g = &mut net.graph;
-    g.output("value", value);
-    g.output("embedding", embedding);
     // The value depends on every token through the attention.
-    g.output("gradient", gradient.unwrap_or(x));
+    let gradient = gradient.unwrap_or(x);
+    let by_input = g.mul(gradient, embedding);
+    let by_input = g.reduce_sum(by_input, &[1], false);
+    let by_difference = g.mul(gradient, away);
+    let by_difference = g.reduce_sum(by_difference, &[1], false);
+    let by_difference = g.scale(by_difference, -1.0);
+    g.output("value", value);
+    g.output("gradient_x_input", by_input);
+    g.output("gradient_x_difference", by_difference);
     for (layer, &probabilities) in attention.iter().enumerate() {
         let by_head = g.reshape(probabilities, shape![config.heads, length, length]);
         g.output(&format!("attention_{layer}"), by_head);
@@ -194,17 +207,14 @@ pub fn files(run: &Run, precision: Precision) -> Result<BTreeMap<String, Vec<u8>
         let graph = relations_graph(head, &run.parameters);
         files.insert(RELATIONS.to_owned(), graph.to_onnx("relations"));
     }
-    let explain = explain_graph(
-        &run.config,
-        types,
-        run.relations,
-        &run.parameters,
-        precision,
-    );
-    files.insert(
-        EXPLAIN.to_owned(),
-        explain.to_onnx_without_parameters("explain"),
-    );
+    let mut explain = |name: &str, weights| {
+        let graph = explain_graph(&run.config, types, run.relations, weights);
+        files.insert(name.to_owned(), graph.to_onnx_without_parameters("explain"));
+    };
+    explain(EXPLAIN, precision.weights(&run.parameters));
+    if precision == Precision::Int8 {
+        explain(EXPLAIN_FLOAT, Weights::Int8AsFloat(&run.parameters));
+    }
     Ok(files)
 }
 

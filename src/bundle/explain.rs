@@ -6,7 +6,8 @@
 use std::path::Path;
 
 use super::{
-    ENCODER, EXPLAIN, Manifest, RELATIONS, hex_digest, malformed, read, refuse_external_data,
+    ENCODER, EXPLAIN, EXPLAIN_FLOAT, Manifest, RELATIONS, hex_digest, malformed, read,
+    refuse_external_data,
 };
 use crate::error::{Error, Result};
 
@@ -26,11 +27,19 @@ impl Manifest {
         self.files.contains_key(EXPLAIN)
     }
 
-    /// Reads the explain graph and the parameters from the folder `dir`, which must still be the bundle of this manifest.
+    /// The name of the smooth explain graph: integrals need one.
+    pub(crate) fn smooth_graph(&self) -> &'static str {
+        match self.files.contains_key(EXPLAIN_FLOAT) {
+            true => EXPLAIN_FLOAT,
+            false => EXPLAIN,
+        }
+    }
+
+    /// Reads an explain graph and the parameters from the folder `dir`, which must still be the bundle of this manifest.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if the bundle has none; [`Error::Io`], [`Error::Checksum`], [`Error::BundleFormat`].
-    pub(crate) fn explain_model(&self, dir: &Path) -> Result<Vec<u8>> {
+    pub(crate) fn explain_model(&self, dir: &Path, graph: &str) -> Result<Vec<u8>> {
         if !self.has_explain_graph() {
             return Err(Error::InvalidArgument(
                 "this bundle has no explain graph, which the method needs; use occlusion, shap or lime, or a newer bundle".into(),
@@ -43,8 +52,8 @@ impl Manifest {
                 _ => Err(Error::Checksum { file: name.into() }),
             }
         };
-        let mut model = checked(EXPLAIN)?;
-        refuse_external_data(EXPLAIN, &model)?;
+        let mut model = checked(graph)?;
+        refuse_external_data(graph, &model)?;
         let mut parameters = Vec::new();
         for file in [ENCODER, RELATIONS] {
             if self.files.contains_key(file) {

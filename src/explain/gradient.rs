@@ -4,10 +4,11 @@ use super::place::{Decision, Scene};
 use super::quadrature::Refinement;
 use super::window_game::deleted_id;
 use super::{Baseline, Cancel, Deletion, Method, rollout};
+use crate::bundle::EXPLAIN;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::options::Options;
-use crate::runtime::{Differentiated, Gradient, Gradients, PairValue, Sizes, SpanValue};
+use crate::runtime::{Differentiated, Gradient, Gradients, PairValue, Point, Sizes, SpanValue};
 
 /// Integrated gradients stop at this completeness error, or after so many steps.
 const TOLERANCE: f64 = 0.01;
@@ -82,7 +83,11 @@ impl<'a> Inside<'a> {
             Method::InputXGradient => self.input_x_gradient(),
             Method::AttentionXGradient => self.attention_x_gradient(),
             Method::IntegratedGradients => self.integrated_gradients(options),
-            Method::Auto | Method::Occlusion | Method::Shap | Method::Lime => Ok(TokenWeights {
+            Method::Auto
+            | Method::Occlusion
+            | Method::Shap
+            | Method::Lime
+            | Method::GuidedOcclusion => Ok(TokenWeights {
                 weights: vec![0.0; self.ids.len() - 2],
                 completeness_error: None,
                 passes: 0,
@@ -133,7 +138,8 @@ impl<'a> Inside<'a> {
     /// [`super::Method::AttentionRollout`].
     fn rollout(&self) -> Result<TokenWeights> {
         let value = self.differentiated();
-        let layers = self.with_gradients(|gradients| gradients.attention(&self.ids, &value))?;
+        let layers =
+            self.with_gradients(EXPLAIN, |gradients| gradients.attention(&self.ids, &value))?;
         let asking: Vec<usize> = self.asking().iter().map(|at| at + 1).collect();
         let rows: Vec<&[f32]> = layers.iter().map(Vec::as_slice).collect();
         let weights = rollout::rollout(
@@ -152,18 +158,18 @@ impl<'a> Inside<'a> {
 
     /// [`super::Method::InputXGradient`].
     fn input_x_gradient(&self) -> Result<TokenWeights> {
-        let Gradient {
-            embedding,
-            gradient,
-            ..
-        } = self.gradient(&self.ids, None, 0.0)?;
-        let weights = products(&embedding, &gradient, self.ids.len());
-        Ok(TokenWeights {
-            weights: self.inner(&weights).to_vec(),
-            completeness_error: None,
-            passes: 0,
-            gradients: 1,
-        })
+        let here = self.line(Baseline::Mask)?.at(EXPLAIN, 0.0)?;
+        Ok(self.looked(&here.by_input, 1))
+    }
+
+    /// The gradient half way between the window and the window of deleted tokens, times their difference.
+    pub(crate) fn half_way(&self, options: &Options) -> Result<TokenWeights> {
+        let baseline = match options.explain.deletion {
+            Deletion::Mask => Baseline::Mask,
+            Deletion::Pad => Baseline::Pad,
+        };
+        let point = self.line(baseline)?.at(EXPLAIN, 0.5)?;
+        Ok(self.looked(&point.by_difference, 1))
     }
 
     /// [`super::Method::AttentionXGradient`].
@@ -179,103 +185,90 @@ impl<'a> Inside<'a> {
         Ok(gradient)
     }
 
-    /// [`super::Method::IntegratedGradients`], along the straight line from the baseline; at most as many gradients as the option
-    /// `evaluations` says, and no more than it takes for the completeness error to be at most [`TOLERANCE`].
+    /// [`super::Method::IntegratedGradients`], along the straight line from the baseline, of the model without rounded activations; at most as
+    /// many gradients as the option `evaluations` says, and no more than it takes for the completeness error to be at most [`TOLERANCE`].
     fn integrated_gradients(&self, options: &Options) -> Result<TokenWeights> {
         let steps = options.explain.evaluations.unwrap_or(MOST_STEPS);
-        let length = self.ids.len();
-        let start = self.baseline(options.explain.baseline)?;
-        let end = self.gradient(&self.ids, None, 0.0)?;
-        let away: Vec<f32> = end
-            .embedding
-            .iter()
-            .zip(&start.embedding)
-            .map(|(x, b)| x - b)
-            .collect();
+        let (line, graph) = (
+            self.line(options.explain.baseline)?,
+            self.engine.manifest.smooth_graph(),
+        );
         let mut refinement = Refinement::new(TOLERANCE, steps);
-        let mut gradients = 2;
-        let mut seen: Vec<Vec<f64>> = Vec::new(); // per node, per token
+        let mut seen: Vec<Gradient> = Vec::new();
         while !refinement.pending().is_empty() {
             let mut slopes = Vec::new();
             for &node in refinement.pending() {
-                self.cancel.check()?;
-                let between;
-                let point = match node {
-                    0.0 => &start,
-                    1.0 => &end,
-                    _ => {
-                        gradients += 1;
-                        between =
-                            self.gradient(&self.ids, Some(&start.embedding), (1.0 - node) as f32)?;
-                        &between
-                    }
-                };
-                let products = products(&away, &point.gradient, length);
-                slopes.push((f64::from(point.value), products.iter().sum()));
-                seen.push(products);
+                let point = line.at(graph, 1.0 - node as f32)?;
+                slopes.push((f64::from(point.value), sum(&point.by_difference)));
+                seen.push(point);
             }
             refinement.report(&slopes);
         }
-        let mut sums = vec![0f64; length];
-        for (weight, products) in refinement.rule().weights.iter().zip(&seen) {
-            sums.iter_mut()
+        let mut integral = vec![0f64; self.ids.len()];
+        for (weight, point) in refinement.rule().weights.iter().zip(&seen) {
+            let products = point
+                .by_difference
+                .iter()
+                .map(|&product| f64::from(product));
+            integral
+                .iter_mut()
                 .zip(products)
                 .for_each(|(sum, product)| *sum += weight * product);
         }
-        let change = f64::from(end.value) - f64::from(start.value);
-        let error = completeness_error(sums.iter().sum(), change);
         Ok(TokenWeights {
-            weights: self.inner(&sums).to_vec(),
-            completeness_error: Some(error),
+            weights: self.inner(&integral).to_vec(),
+            completeness_error: Some(refinement.error()),
             passes: 0,
-            gradients,
+            gradients: seen.len(),
         })
     }
 
-    /// The gradient at a window without words: its embedding, `[L][d]`, is the baseline. `[CLS]` and `[SEP]` stay: they are no words.
-    fn baseline(&self, baseline: Baseline) -> Result<Gradient> {
-        let deletion = match baseline {
-            Baseline::Mask => Deletion::Mask,
-            Baseline::Pad => Deletion::Pad,
-            Baseline::Mean => {
-                let mut embedding = self.gradient(&self.ids, None, 0.0)?.embedding;
-                let width = embedding.len() / self.ids.len();
-                let mut mean = vec![0f32; width];
-                for row in embedding.chunks_exact(width) {
-                    mean.iter_mut()
-                        .zip(row)
-                        .for_each(|(mean, x)| *mean += x / self.ids.len() as f32);
-                }
-                let last = embedding.len() - width;
-                for row in embedding
-                    .get_mut(width..last)
-                    .unwrap_or_default()
-                    .chunks_exact_mut(width)
-                {
-                    row.copy_from_slice(&mean);
-                }
-                let there = self.gradient(&self.ids, Some(&embedding), 1.0)?;
-                return Ok(Gradient { embedding, ..there });
-            }
+    /// The line from the window to a baseline. `[CLS]` and `[SEP]` stay: they are no words.
+    fn line(&self, baseline: Baseline) -> Result<Line<'_>> {
+        let (token, levelling) = match baseline {
+            Baseline::Mask => (Deletion::Mask, 0.0),
+            Baseline::Pad => (Deletion::Pad, 0.0),
+            Baseline::Mean => (Deletion::Mask, 1.0),
         };
-        let nothing = deleted_id(self.engine, deletion)?;
         let mut ids = self.ids.clone();
         let last = ids.len() - 1;
-        ids.get_mut(1..last).unwrap_or_default().fill(nothing);
-        self.gradient(&ids, None, 0.0)
+        ids.get_mut(1..last)
+            .unwrap_or_default()
+            .fill(deleted_id(self.engine, token)?);
+        Ok(Line {
+            inside: self,
+            baseline: ids,
+            levelling,
+            value: self.differentiated(),
+        })
     }
 
-    fn gradient(&self, ids: &[i64], baseline: Option<&[f32]>, retreat: f32) -> Result<Gradient> {
-        let value = self.differentiated();
-        self.with_gradients(|gradients| gradients.at(ids, baseline, retreat, &value))
+    /// Weights from one run of the explain graph or several.
+    fn looked(&self, row: &[f32], gradients: usize) -> TokenWeights {
+        TokenWeights {
+            weights: self
+                .inner(row)
+                .iter()
+                .map(|&weight| f64::from(weight))
+                .collect(),
+            completeness_error: None,
+            passes: 0,
+            gradients,
+        }
     }
 
-    fn with_gradients<T>(&self, work: impl FnOnce(&mut Gradients) -> Result<T>) -> Result<T> {
+    fn with_gradients<T>(
+        &self,
+        graph: &'static str,
+        work: impl FnOnce(&mut Gradients) -> Result<T>,
+    ) -> Result<T> {
+        self.cancel.check()?;
         let manifest = &self.engine.manifest;
         self.engine.pool.with_gradients(
+            graph,
             |environment| {
-                let model = manifest.explain_model(&self.engine.folder)?;
-                Gradients::open(environment, &model, Sizes::new(manifest))
+                let model = manifest.explain_model(&self.engine.folder, graph)?;
+                Gradients::open(environment, graph, &model, Sizes::new(manifest))
             },
             work,
         )
@@ -357,19 +350,35 @@ impl<'a> Inside<'a> {
     }
 }
 
-/// Per token the inner product of two `[L][d]` arrays.
-fn products(a: &[f32], b: &[f32], length: usize) -> Vec<f64> {
-    let width = (a.len() / length).max(1);
-    let product = |(a, b): (&[f32], &[f32])| {
-        a.iter()
-            .zip(b)
-            .map(|(a, b)| f64::from(*a) * f64::from(*b))
-            .sum()
-    };
-    a.chunks_exact(width)
-        .zip(b.chunks_exact(width))
-        .map(product)
-        .collect()
+/// The straight line from a window to a baseline.
+struct Line<'a> {
+    inside: &'a Inside<'a>,
+    baseline: Vec<i64>,
+    levelling: f32,
+    value: Differentiated,
+}
+
+impl Line<'_> {
+    /// The gradient where `retreat` of the way is gone.
+    fn at(&self, graph: &'static str, retreat: f32) -> Result<Gradient> {
+        let Line {
+            inside,
+            baseline,
+            levelling,
+            value,
+        } = self;
+        let point = Point {
+            ids: &inside.ids,
+            baseline,
+            levelling: *levelling,
+            retreat,
+        };
+        inside.with_gradients(graph, |gradients| gradients.at(point, value))
+    }
+}
+
+fn sum(row: &[f32]) -> f64 {
+    row.iter().map(|&x| f64::from(x)).sum()
 }
 
 /// `|Σ − change| / |change|`.

@@ -77,11 +77,13 @@ pub enum Method {
     Shap,
     /// Ridge regression on sampled deletions (Ribeiro, Singh and Guestrin 2016).
     Lime,
+    /// The gradient half way to the baseline proposes words, deleting them one by one disposes. What [`Method::Auto`] takes for words.
+    GuidedOcclusion,
 }
 
 impl Method {
     /// Every method, in the order of the documentation.
-    pub const ALL: [Method; 9] = [
+    pub const ALL: [Method; 10] = [
         Method::Auto,
         Method::Attention,
         Method::AttentionRollout,
@@ -91,6 +93,7 @@ impl Method {
         Method::Occlusion,
         Method::Shap,
         Method::Lime,
+        Method::GuidedOcclusion,
     ];
 
     /// The name, as in options and results.
@@ -105,6 +108,7 @@ impl Method {
             Method::Occlusion => "occlusion",
             Method::Shap => "shap",
             Method::Lime => "lime",
+            Method::GuidedOcclusion => "guided_occlusion",
         }
     }
 }

@@ -275,6 +275,7 @@ impl Case<'_> {
     ) -> Result<Vec<Weighed>> {
         let explain = &self.options.explain;
         match method {
+            Method::GuidedOcclusion => auto::guided(self, game),
             Method::Occlusion | Method::Shap | Method::Lime | Method::Auto => {
                 if explain.players == Players::Units {
                     game.set_players(self.units(text));
@@ -306,7 +307,7 @@ impl Case<'_> {
     }
 
     /// Token weights to word weights.
-    fn of_words(&self, method: Method, tokens: TokenWeights) -> Weighed {
+    pub(super) fn of_words(&self, method: Method, tokens: TokenWeights) -> Weighed {
         let sum = |word: &std::ops::Range<usize>| {
             tokens
                 .weights
@@ -408,14 +409,9 @@ impl Case<'_> {
             ..words.partition_point(|word| word.start < tokens.end)
     }
 
-    fn weighed_words(
-        &self,
-        offsets: &Offsets,
-        words: &[Range<usize>],
-        decision: &Decision,
-        weighed: &Weighed,
-    ) -> Vec<Word> {
-        let own: Vec<Range<usize>> = match decision {
+    /// The words that the decision is about: of the span, or of every mention of both entities.
+    pub(super) fn own_words(&self, decision: &Decision) -> Vec<Range<usize>> {
+        match decision {
             Decision::Span { tokens, .. } => vec![self.words_of(tokens)],
             Decision::Pair { head, tail, .. } => {
                 let mentions = [head, tail]
@@ -423,7 +419,17 @@ impl Case<'_> {
                     .flat_map(|&entity| self.scene.mentions_of(entity));
                 mentions.map(|tokens| self.words_of(&tokens)).collect()
             }
-        };
+        }
+    }
+
+    fn weighed_words(
+        &self,
+        offsets: &Offsets,
+        words: &[Range<usize>],
+        decision: &Decision,
+        weighed: &Weighed,
+    ) -> Vec<Word> {
+        let own = self.own_words(decision);
         let weighed = weighed.weights.iter().zip(&weighed.standard_errors);
         let word =
             |(at, (word, (weight, standard_error))): (usize, (&Range<usize>, (&f64, &f64)))| Word {

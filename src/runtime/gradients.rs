@@ -5,7 +5,6 @@ use ort::session::{Session, SessionInputValue};
 use ort::value::TensorRef;
 
 use super::session::{MentionTokens, Sizes, failed, floats, mention_inputs, session};
-use crate::bundle::EXPLAIN;
 use crate::error::{Error, Result};
 
 /// What is differentiated: `Σ weight · score` over spans and over the relations of one pair.
@@ -44,14 +43,27 @@ pub(crate) struct PairValue {
     pub(crate) weights: Vec<f32>,
 }
 
-/// What the explain graph says at one point. `L` counts `[CLS]` and `[SEP]`.
+/// A point of the straight line between a window and a baseline.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Point<'a> {
+    /// The window, `[CLS]` and `[SEP]` included.
+    pub(crate) ids: &'a [i64],
+    /// As many: the baseline.
+    pub(crate) baseline: &'a [i64],
+    /// From 0, the baseline as it is, to 1: the mean of the window's embeddings in place of each of its own.
+    pub(crate) levelling: f32,
+    /// From 0, the window, to 1, the baseline.
+    pub(crate) retreat: f32,
+}
+
+/// What the explain graph says at one point; per token, `[CLS]` and `[SEP]` counted.
 pub(crate) struct Gradient {
     /// The value.
     pub(crate) value: f32,
-    /// `[L][d]`: the window's embedding output, wherever the point is.
-    pub(crate) embedding: Vec<f32>,
-    /// `[L][d]`: the value's gradient at the point.
-    pub(crate) gradient: Vec<f32>,
+    /// Inner product of the value's gradient at the point with the window's embedding.
+    pub(crate) by_input: Vec<f32>,
+    /// The same with the window's embedding less the baseline's.
+    pub(crate) by_difference: Vec<f32>,
 }
 
 /// The session of the explain graph; used by one thread at a time.
@@ -62,32 +74,30 @@ pub(crate) struct Gradients {
 
 impl Gradients {
     /// Makes the session of the model that `Manifest::explain_model` put together.
-    pub(crate) fn open(environment: &Environment, model: &[u8], sizes: Sizes) -> Result<Self> {
+    pub(crate) fn open(
+        environment: &Environment,
+        file: &str,
+        model: &[u8],
+        sizes: Sizes,
+    ) -> Result<Self> {
         Ok(Gradients {
-            session: session(environment, EXPLAIN, model)?,
+            session: session(environment, file, model)?,
             sizes,
         })
     }
 
-    /// The value and its gradient at `embedding + retreat · (baseline − embedding)`.
-    ///
-    /// `ids` has `[CLS]` and `[SEP]`; `baseline` is `[L][d]` and need not be given where `retreat` is 0.
-    pub(crate) fn at(
-        &mut self,
-        ids: &[i64],
-        baseline: Option<&[f32]>,
-        retreat: f32,
-        value: &Differentiated,
-    ) -> Result<Gradient> {
-        let size = ids.len() * self.sizes.hidden;
-        self.run(ids, baseline, retreat, value, |outputs| {
+    /// The value and its gradient at a point.
+    pub(crate) fn at(&mut self, point: Point<'_>, value: &Differentiated) -> Result<Gradient> {
+        let length = point.ids.len();
+        self.run(point, value, |outputs| {
+            let row = |name| Ok(floats(outputs, name, length)?.to_vec());
             Ok(Gradient {
                 value: floats(outputs, "value", 1)?
                     .first()
                     .copied()
                     .unwrap_or_default(),
-                embedding: floats(outputs, "embedding", size)?.to_vec(),
-                gradient: floats(outputs, "gradient", size)?.to_vec(),
+                by_input: row("gradient_x_input")?,
+                by_difference: row("gradient_x_difference")?,
             })
         })
     }
@@ -99,7 +109,13 @@ impl Gradients {
         value: &Differentiated,
     ) -> Result<Vec<Vec<f32>>> {
         let size = self.sizes.heads * ids.len() * ids.len();
-        self.run(ids, None, 0.0, value, |outputs| {
+        let here = Point {
+            ids,
+            baseline: ids,
+            levelling: 0.0,
+            retreat: 0.0,
+        };
+        self.run(here, value, |outputs| {
             let layers = (0..).map(|layer| format!("attention_{layer}"));
             layers
                 .take_while(|name| outputs.get(name).is_some())
@@ -110,27 +126,17 @@ impl Gradients {
 
     fn run<T>(
         &mut self,
-        ids: &[i64],
-        baseline: Option<&[f32]>,
-        retreat: f32,
+        point: Point<'_>,
         value: &Differentiated,
         read: impl FnOnce(&ort::session::SessionOutputs<'_>) -> Result<T>,
     ) -> Result<T> {
         let Sizes {
-            hidden,
             entity_types,
             relation_types,
             ..
         } = self.sizes;
+        let Point { ids, baseline, .. } = point;
         let length = ids.len();
-        let zeros;
-        let baseline = match baseline {
-            Some(baseline) => baseline,
-            None => {
-                zeros = vec![0f32; length * hidden];
-                &zeros
-            }
-        };
         let row = entity_types * 3;
         let spans = value.spans.len().max(1);
         let mut paths = vec![0f32; spans * length * row];
@@ -156,21 +162,22 @@ impl Gradients {
                 }
             }
         }
-        let retreat = [retreat];
+        let (levelling, retreat) = ([point.levelling], [point.retreat]);
         let tensor = |shape: Vec<usize>, data| {
             TensorRef::<f32>::from_array_view((shape, data))
                 .map(SessionInputValue::from)
                 .map_err(failed)
         };
+        let integers = |shape: Vec<usize>, data| {
+            TensorRef::<i64>::from_array_view((shape, data))
+                .map(SessionInputValue::from)
+                .map_err(failed)
+        };
         let mut inputs = vec![
-            (
-                "input_ids",
-                TensorRef::from_array_view(([length], ids))
-                    .map_err(failed)?
-                    .into(),
-            ),
-            ("baseline", tensor(vec![length, hidden], baseline)?),
-            ("retreat", tensor(vec![], &retreat)?),
+            ("input_ids", integers(vec![length], ids)?),
+            ("baseline_ids", integers(vec![length], baseline)?),
+            ("levelling", tensor(vec![], &levelling[..])?),
+            ("retreat", tensor(vec![], &retreat[..])?),
             (
                 "entity_paths",
                 tensor(vec![spans, length, entity_types, 3], &paths)?,
@@ -197,11 +204,6 @@ impl Gradients {
             .map(|&admitted| if admitted { 0.0 } else { -1e9 })
             .collect();
         if relation_types > 0 {
-            let index = |data| {
-                TensorRef::<i64>::from_array_view(([1usize], data))
-                    .map(SessionInputValue::from)
-                    .map_err(failed)
-            };
             inputs.extend([
                 (
                     "mention_tokens",
@@ -211,9 +213,9 @@ impl Gradients {
                     "entity_mentions",
                     tensor(vec![pair.entities, pair.mentions.len()], &entity_mentions)?,
                 ),
-                ("pair_head", index(&head[..])?),
-                ("pair_tail", index(&tail[..])?),
-                ("relation_sharpness", tensor(vec![], &pair_sharpness)?),
+                ("pair_head", integers(vec![1], &head[..])?),
+                ("pair_tail", integers(vec![1], &tail[..])?),
+                ("relation_sharpness", tensor(vec![], &pair_sharpness[..])?),
                 ("relation_admitted", tensor(vec![1, barred.len()], &barred)?),
                 (
                     "relation_weights",

@@ -8,7 +8,7 @@ mod pool;
 mod session;
 
 pub use env::environment;
-pub(crate) use gradients::{Differentiated, Gradient, Gradients, PairValue, SpanValue};
+pub(crate) use gradients::{Differentiated, Gradient, Gradients, PairValue, Point, SpanValue};
 pub(crate) use pool::Pool;
 pub use session::session;
 pub(crate) use session::{Graphs, Lane, MentionTokens, Reading, Sizes};

@@ -1,5 +1,7 @@
 //! The bounded pool: how many windows are computed at once.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use ort::environment::Environment;
@@ -15,8 +17,8 @@ pub(crate) struct Pool {
     most: usize,
     state: Mutex<State>,
     returned: Condvar,
-    /// The explain graph, once it was needed. There is one: gradients are taken one at a time.
-    gradients: Mutex<Option<Gradients>>,
+    /// The explain graphs by file, once they were needed. There is one of each: gradients are taken one at a time.
+    gradients: Mutex<BTreeMap<&'static str, Gradients>>,
 }
 
 struct State {
@@ -46,7 +48,7 @@ impl Pool {
                 graphs,
             }),
             returned: Condvar::new(),
-            gradients: Mutex::new(None),
+            gradients: Mutex::default(),
         })
     }
 
@@ -70,22 +72,22 @@ impl Pool {
         }
     }
 
-    /// Runs `work` with the explain graph, which `open` makes the first time.
+    /// Runs `work` with the explain graph in `file`, which `open` makes the first time.
     pub(crate) fn with_gradients<T>(
         &self,
+        file: &'static str,
         open: impl FnOnce(&Environment) -> Result<Gradients>,
         work: impl FnOnce(&mut Gradients) -> Result<T>,
     ) -> Result<T> {
         check_process()?;
-        let mut slot = self
+        let mut made = self
             .gradients
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let gradients = match slot.as_mut() {
-            Some(gradients) => gradients,
-            None => slot.insert(open(&self.environment)?),
-        };
-        work(gradients)
+        work(match made.entry(file) {
+            Entry::Occupied(made) => made.into_mut(),
+            Entry::Vacant(place) => place.insert(open(&self.environment)?),
+        })
     }
 
     fn take(&self) -> Result<Lane> {
@@ -131,7 +133,7 @@ impl Drop for Pool {
                 .gradients
                 .get_mut()
                 .unwrap_or_else(PoisonError::into_inner);
-            std::mem::forget(gradients.take());
+            std::mem::forget(std::mem::take(gradients));
         }
     }
 }

@@ -121,6 +121,8 @@ pub enum Op {
     Erf,
     /// Element-wise. Not differentiable here.
     Abs,
+    /// Mean over axis 0, kept as 1. Not differentiable here.
+    MeanRows,
     /// MS: x Φ(x), exact.
     Gelu,
     /// `A·B (+ C)` on matrices.
@@ -262,6 +264,12 @@ impl Graph {
             vec![],
             Source::Constant(Data::F32(vec![x])),
         )
+    }
+
+    /// A column of `n` equal floats.
+    fn column(&mut self, x: f32, n: usize) -> Tensor {
+        let name = format!("c{}", self.values.len());
+        self.initializer(&name, &[n, 1], Data::F32(vec![x; n]))
     }
 
     /// A vector of integers (shapes, axes).

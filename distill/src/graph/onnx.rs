@@ -327,6 +327,7 @@ fn describe(op: &Op) -> (&'static str, &'static str, Vec<proto::Attribute>) {
         Op::Tanh => ("Tanh", "", vec![]),
         Op::Erf => ("Erf", "", vec![]),
         Op::Abs => ("Abs", "", vec![]),
+        Op::MeanRows => ("ReduceMean", "", vec![int("keepdims", 1)]),
         Op::Gelu => ("Gelu", MS, vec![]),
         Op::Gemm { trans_a, trans_b } => (
             "Gemm",

@@ -71,6 +71,13 @@ impl Graph {
     pub fn abs(&mut self, x: Tensor) -> Tensor {
         self.unary(Op::Abs, x)
     }
+    /// The mean over axis 0, which is kept with extent 1.
+    pub fn mean_rows(&mut self, x: Tensor) -> Tensor {
+        let mut shape = self.shape(x).to_vec();
+        shape[0] = 1.into();
+        let axis = self.indices(vec![0]);
+        self.unit(Op::MeanRows, &[x, axis], shape)
+    }
     /// The greatest of the last axis, which is kept with extent 1.
     pub fn reduce_max(&mut self, x: Tensor) -> Tensor {
         let mut shape = self.shape(x).to_vec();
