@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use bie::bundle::{
-    ENCODER, EntityType, Manifest, RELATIONS, RelationType, SCHEMA_VERSION, TOKENIZER,
+    ENCODER, EXPLAIN, EntityType, Manifest, RELATIONS, RelationType, SCHEMA_VERSION, TOKENIZER,
 };
 use serde_json::Value;
 
 use crate::error::Result;
-use crate::graph::{DType, Dim, Graph};
+use crate::graph::grad::gradients;
+use crate::graph::{DType, Dim, Graph, Tensor};
 use crate::shape;
-use crate::student::encoder::{Config, encoder};
+use crate::student::encoder::{Config, embed, encoder, layers};
 use crate::student::heads::{RelationHead, RelationInputs, entity_logits, relation_logits};
 use crate::student::parameters::Parameters;
 use crate::student::{Net, Weights};
@@ -69,30 +70,100 @@ pub fn encoder_graph(
 
 /// `relations.onnx`: see ARCHITECTURE.md for names and shapes.
 pub fn relations_graph(head: RelationHead, parameters: &Parameters) -> Graph {
-    let (length, m, n, p) = (
-        Dim::new(1, "L"),
-        Dim::new(1, "M"),
-        Dim::new(1, "N"),
-        Dim::new(1, "P"),
-    );
+    let length = Dim::new(1, "L");
     let mut net = Net::extraction(Weights::Float(parameters), true);
     let g = &mut net.graph;
     let hidden = g.input("hidden", DType::F32, shape![length, head.hidden]);
     let attention = g.input("attention", DType::F32, shape![head.heads, length, length]);
-    let mention_tokens = g.input("mention_tokens", DType::F32, shape![m, length]);
-    let entity_mentions = g.input("entity_mentions", DType::F32, shape![n, m]);
-    let inputs = RelationInputs {
-        hidden,
-        attention: g.reshape(attention, shape![1, head.heads, length, length]),
-        mention_tokens: g.reshape(mention_tokens, shape![1, m, length]),
-        entity_mentions: g.reshape(entity_mentions, shape![1, n, m]),
-        pair_head: g.input("pair_head", DType::I64, shape![p]),
-        pair_tail: g.input("pair_tail", DType::I64, shape![p]),
-    };
+    let attention = g.reshape(attention, shape![1, head.heads, length, length]);
+    let inputs = relation_inputs(&mut net, hidden, attention);
     let (logits, pair_attention) = relation_logits(&mut net, head, &inputs, 1);
     net.graph.output("relation_logits", logits);
     net.graph.output("pair_attention", pair_attention);
     net.graph
+}
+
+/// `explain.onnx`: see ARCHITECTURE.md for names and shapes. The forward pass is the extract graphs' own, node for node; the rest is its
+/// vector-Jacobian product down to the embedding output, along a straight line from a baseline.
+pub fn explain_graph(
+    config: &Config,
+    types: usize,
+    head: Option<RelationHead>,
+    parameters: &Parameters,
+    precision: Precision,
+) -> Graph {
+    let (length, d) = (Dim::new(1, "L"), config.hidden_size);
+    let mut net = Net::extraction(precision.weights(parameters), true);
+    let g = &mut net.graph;
+    let ids = g.input("input_ids", DType::I64, shape![length]);
+    let baseline = g.input("baseline", DType::F32, shape![length, d]);
+    let retreat = g.input("retreat", DType::F32, shape![]);
+    let ids = g.reshape(ids, shape![length, 1]);
+    let embedding = embed(&mut net, config, ids, 1).x;
+    // A retreat of 0 leaves the embedding as it is, bit for bit.
+    let g = &mut net.graph;
+    let away = g.sub(baseline, embedding);
+    let step = g.mul(away, retreat);
+    let x = g.add(embedding, step);
+    let (hidden, attention) = layers(&mut net, config, x, 1, None);
+    let last = hidden[config.layers];
+
+    let logits = entity_logits(&mut net, last, d, types);
+    let g = &mut net.graph;
+    let q = Dim::new(1, "Q");
+    let paths = g.input("entity_paths", DType::F32, shape![q, length, types, 3]);
+    let path_weights = g.input("entity_weights", DType::F32, shape![q]);
+    let tags = g.log_softmax(logits);
+    let along = g.mul(paths, tags);
+    let mean = g.reduce_sum(along, &[1, 2, 3], false);
+    let scores = g.exp(mean);
+    let weighted = g.mul(scores, path_weights);
+    let mut value = g.sum_all(weighted);
+
+    if let Some(head) = head {
+        let inputs = relation_inputs(&mut net, last, attention[config.layers - 1]);
+        let (logits, pair_attention) = relation_logits(&mut net, head, &inputs, 1);
+        let g = &mut net.graph;
+        let rows = g.shape(logits).to_vec();
+        let sharpness = g.input("relation_sharpness", DType::F32, shape![]);
+        let admitted = g.input("relation_admitted", DType::F32, rows.clone());
+        let relation_weights = g.input("relation_weights", DType::F32, rows);
+        let sharpened = g.mul(logits, sharpness);
+        let masked = g.add(sharpened, admitted);
+        let probabilities = g.softmax(masked);
+        let weighted = g.mul(probabilities, relation_weights);
+        let sum = g.sum_all(weighted);
+        value = g.add(value, sum);
+        g.output("pair_attention", pair_attention);
+    }
+    let gradient = gradients(&mut net.graph, value, None, &[x])[0];
+    let g = &mut net.graph;
+    g.output("value", value);
+    g.output("embedding", embedding);
+    // The value depends on every token through the attention.
+    g.output("gradient", gradient.unwrap_or(x));
+    for (layer, &probabilities) in attention.iter().enumerate() {
+        let by_head = g.reshape(probabilities, shape![config.heads, length, length]);
+        g.output(&format!("attention_{layer}"), by_head);
+    }
+    net.graph
+}
+
+/// The inputs of the relation head for one window, on tensors of the same graph.
+fn relation_inputs(net: &mut Net<'_>, hidden: Tensor, attention: Tensor) -> RelationInputs {
+    let dim = |symbol| Dim::new(1, symbol);
+    let (length, m, n, p) = (dim("L"), dim("M"), dim("N"), dim("P"));
+    let g = &mut net.graph;
+    let mention_tokens = g.input("mention_tokens", DType::F32, shape![m, length]);
+    let entity_mentions = g.input("entity_mentions", DType::F32, shape![n, m]);
+    RelationInputs {
+        hidden,
+        attention,
+        mention_tokens: g.reshape(mention_tokens, shape![1, m, length]),
+        entity_mentions: g.reshape(entity_mentions, shape![1, n, m]),
+        pair_head: g.input("pair_head", DType::I64, shape![p]),
+        pair_tail: g.input("pair_tail", DType::I64, shape![p]),
+    }
 }
 
 /// The files of a finished run's bundle, all but its card.
@@ -110,6 +181,17 @@ pub fn files(run: &Run, precision: Precision) -> Result<BTreeMap<String, Vec<u8>
         let graph = relations_graph(head, &run.parameters);
         files.insert(RELATIONS.to_owned(), graph.to_onnx("relations"));
     }
+    let explain = explain_graph(
+        &run.config,
+        types,
+        run.relations,
+        &run.parameters,
+        precision,
+    );
+    files.insert(
+        EXPLAIN.to_owned(),
+        explain.to_onnx_without_parameters("explain"),
+    );
     Ok(files)
 }
 

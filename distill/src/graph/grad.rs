@@ -220,17 +220,45 @@ fn vjp(
             let r = reduce_to(g, d, x[0]);
             out.push((0, r));
         }
-        Op::OneHot
-        | Op::Shape { .. }
-        | Op::Slice
-        | Op::CastF32
-        | Op::QuantizedMatMul
-        | Op::SkipLayerNorm { .. } => {
+        Op::QuantizedMatMul => {
+            assert!(!want[1..].contains(&true), "8-bit weights have no gradient");
+            out.push((0, quantized_vjp(g, x[1], x[2], d)));
+        }
+        Op::SkipLayerNorm { epsilon } => {
+            // The fused operator keeps neither the sum nor its statistics.
+            let sum = g.add(x[0], x[1]);
+            let norm = g.layer_norm(sum, x[2], x[3], *epsilon);
+            let mut inner = Vec::new();
+            let wanted = [want[0] || want[1], want[2], want[3]];
+            layer_norm_vjp(g, &[sum, x[2], x[3]], &norm, d, &wanted, &mut inner);
+            for (i, r) in inner {
+                match i {
+                    0 => out.extend([(0, r), (1, r)]),
+                    i => out.push((i + 1, r)),
+                }
+            }
+        }
+        Op::OneHot | Op::Shape { .. } | Op::Slice | Op::CastF32 | Op::Abs | Op::ReduceMax => {
             panic!("{op:?} has no gradient")
         }
     }
     out.retain(|(i, _)| want[*i]);
     out
+}
+
+/// (dY ∘ scale) · Bᵀ by the same 8-bit product. Gradients of neighbouring tokens differ by orders of magnitude, while the product
+/// quantises all rows to one range: each row is divided by its greatest element first and multiplied by it afterwards.
+fn quantized_vjp(g: &mut Graph, weights: Tensor, scale: Tensor, d: Tensor) -> Tensor {
+    let scaled = g.mul(d, scale);
+    let size = g.abs(scaled);
+    let most = g.reduce_max(size);
+    let floor = g.scalar(f32::MIN_POSITIVE);
+    let most = g.add(most, floor); // a row of zeros stays one
+    let row = g.div(scaled, most);
+    let transposed = g.transpose(weights, &[1, 0]);
+    let one = g.scalar(1.0);
+    let product = g.quantized_matmul(row, transposed, one, None);
+    g.mul(product, most)
 }
 
 /// One extent for several.

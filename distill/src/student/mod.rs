@@ -119,7 +119,7 @@ impl<'a> Net<'a> {
             .graph
             .initializer(&format!("{name}.scale"), &[outputs], Data::F32(scales));
         let b = self.parameter(&format!("{name}.bias"), &[outputs]);
-        self.graph.quantized_matmul(x, w, s, b)
+        self.graph.quantized_matmul(x, w, s, Some(b))
     }
 
     /// Rows of an embedding table; in 8 bits with one scale per row where the weights are.
