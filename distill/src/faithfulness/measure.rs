@@ -164,11 +164,23 @@ pub struct Study<'m, M> {
 }
 
 /// A decision to be explained.
+#[derive(Clone, Debug)]
 struct Decision {
     kind: Kind,
     label: u32,
     score: f32,
     target: Target,
+    /// Its number among those that were asked for.
+    place: usize,
+}
+
+/// The weights that every arm gives the words of one target's window.
+#[derive(Clone, Debug)]
+pub struct Explained {
+    /// The words, with the weights of a cheap explanation.
+    pub words: Vec<Word>,
+    /// `[arms][words]`.
+    pub weights: Vec<Vec<f64>>,
 }
 
 impl<M: Model> Study<'_, M> {
@@ -214,6 +226,44 @@ impl<M: Model> Study<'_, M> {
             }
         }
         Ok(record)
+    }
+
+    /// Explains targets by every arm, without measuring. In the order of the targets.
+    ///
+    /// # Errors
+    /// The model fails, or a target does not exist.
+    pub fn explained(
+        &self,
+        text: &str,
+        extraction: &Extraction,
+        targets: &[Target],
+        deletion: Deletion,
+    ) -> Result<Vec<Explained>> {
+        let asked = targets.iter().enumerate();
+        let decisions = asked.map(|(place, target)| decision(*target, 1.0, place));
+        let mut explained = Vec::new();
+        for group in self.windows(text, extraction, decisions.collect())? {
+            let targets: Vec<Target> = group.decisions.iter().map(|d| d.target).collect();
+            let mut of_group: Vec<Explained> = targets
+                .iter()
+                .map(|_| Explained {
+                    words: group.words.clone(),
+                    weights: Vec::new(),
+                })
+                .collect();
+            for arm in &self.arms {
+                let weighed = self.weigh(arm, &group, &targets, deletion, false)?;
+                for (explained, (weights, _)) in of_group.iter_mut().zip(weighed) {
+                    explained.weights.push(weights);
+                }
+            }
+            explained.extend(group.decisions.iter().map(|d| d.place).zip(of_group));
+        }
+        explained.sort_by_key(|(place, _)| *place);
+        Ok(explained
+            .into_iter()
+            .map(|(_, explained)| explained)
+            .collect())
     }
 
     /// The decisions by the windows that they were made in. A cheap explanation tells the window.
@@ -425,29 +475,49 @@ struct Group<'a> {
 
 /// The reported entities and relations.
 fn decisions(extraction: &Extraction) -> Vec<Decision> {
-    let entities = extraction.entities.iter().map(|e| Decision {
-        kind: Kind::Entity,
-        label: e.label,
-        score: e.score,
-        target: Target::Entity {
+    let entities = extraction.entities.iter().map(|e| {
+        let target = Target::Entity {
             start: e.start,
             end: e.end,
             label: e.label,
             rival: None,
-        },
+        };
+        (target, e.score)
     });
-    let relations = extraction.relations.iter().map(|r| Decision {
-        kind: Kind::Relation,
+    let relations = (0..)
+        .zip(&extraction.relations)
+        .map(|(n, r)| (relation(extraction, n), r.score))
+        .filter_map(|(target, score)| Some((target?, score)));
+    entities
+        .chain(relations)
+        .enumerate()
+        .map(|(place, (target, score))| decision(target, score, place))
+        .collect()
+}
+
+/// The target of a reported relation.
+pub fn relation(extraction: &Extraction, index: usize) -> Option<Target> {
+    let r = extraction.relations.get(index)?;
+    Some(Target::Relation {
+        head: r.head,
+        tail: r.tail,
         label: r.label,
-        score: r.score,
-        target: Target::Relation {
-            head: r.head,
-            tail: r.tail,
-            label: r.label,
-            rival: None,
-        },
-    });
-    entities.chain(relations).collect()
+        rival: None,
+    })
+}
+
+fn decision(target: Target, score: f32, place: usize) -> Decision {
+    let (kind, label) = match target {
+        Target::Entity { label, .. } => (Kind::Entity, label),
+        Target::Relation { label, .. } => (Kind::Relation, label),
+    };
+    Decision {
+        kind,
+        label,
+        score,
+        target,
+        place,
+    }
 }
 
 /// The words' weights.

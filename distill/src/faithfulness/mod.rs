@@ -6,24 +6,27 @@
 //! known, and figures can be compared between models: NAOPC (Edin et al. 2024).
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bie::Options;
 use bie::explain::Deletion;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::corpus::Document;
 use crate::dataset::read_corpus;
 use crate::error::{Error, Result};
-use crate::progress::Share;
+use crate::progress::{self, Share};
 use crate::recipe::Format;
 
 pub mod arms;
 pub mod card;
+pub mod evidence;
 pub mod journal;
 pub mod measure;
 pub mod model;
 pub mod picture;
+pub mod randomised;
 pub mod report;
 pub mod stats;
 pub mod steps;
@@ -43,6 +46,9 @@ use report::Report;
 
 /// Texts of a setting on which single explanations are timed.
 const TIMED: usize = 20;
+
+/// Texts that are explained for the model with shuffled weights, too.
+const SHUFFLED: usize = 30;
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -69,19 +75,28 @@ pub struct Job {
     pub threads: usize,
     /// Folder for the journal and the report; a run that was broken off goes on there.
     pub out: Option<PathBuf>,
+    /// Files with evidence: PHEE's events, a teacher's labels.
+    pub evidence: Vec<PathBuf>,
+    /// The bundle's folder, if its explanations shall be compared with those of a copy with shuffled weights.
+    pub shuffle: Option<PathBuf>,
 }
 
-/// Measures a model; writes `report.json`, `report.txt` and `report.html` into the folder, if there is one.
+/// Measures a model; writes `report.json`, `report.txt` and `report.html` into the folder, if there is one. `open` opens the copy with shuffled weights.
 ///
 /// # Errors
 /// The corpus is bad or holds nothing to measure, the folder holds another run, or the model fails.
-pub fn run(model: &impl Model, job: &Job) -> Result<Report> {
+pub fn run<M: Model>(
+    model: &M,
+    job: &Job,
+    open: impl FnOnce(&Path) -> Result<M>,
+) -> Result<Report> {
     if job.limit > table::MOST_PLAYERS {
         return Err(Error::Usage(format!(
             "--limit must be at most {}: a text of n words is read 2^n times",
             table::MOST_PLAYERS
         )));
     }
+    let documents = read_corpus(job.format, &job.corpus)?.documents;
     let (mut journal, records) = match &job.out {
         None => (None, Vec::new()),
         Some(out) => {
@@ -91,22 +106,57 @@ pub fn run(model: &impl Model, job: &Job) -> Result<Report> {
             (Some(journal), records)
         }
     };
-    let records = records_of(model, job, records, |record| {
+    let study = study(model, job)?;
+    let records = records_of(&study, job, &documents, records, |record| {
         journal.as_mut().map_or(Ok(()), |j| j.append(record))
     })?;
     if let Some(journal) = &mut journal {
         journal.sync()?;
     }
-    let names: Vec<String> = job.arms.iter().map(|arm| arm.name.clone()).collect();
-    let deletions: Vec<&str> = job.deletions.iter().map(|d| d.as_str()).collect();
-    let corpus = job.corpus.file_name().unwrap_or_default().to_string_lossy();
-    let about = (model.manifest().model_id.as_str(), model.hash(), &*corpus);
-    let report = Report::new(about, &records, &names, &deletions, job.seed);
+    let mut report = Report::new(
+        (
+            &model.manifest().model_id,
+            model.hash(),
+            &file_name(&job.corpus),
+        ),
+        &records,
+        &job.arms.iter().map(|a| a.name.clone()).collect::<Vec<_>>(),
+        &job.deletions.iter().map(|d| d.as_str()).collect::<Vec<_>>(),
+        job.seed,
+    );
     if report.sections.is_empty() {
         return Err(Error::file(
             &job.corpus,
             "the bundle reports nothing on it, so there is nothing to explain",
         ));
+    }
+    let deletion = job.deletions.first().copied().unwrap_or_default();
+    for file in &job.evidence {
+        let marked = evidence::read(file, &documents)?;
+        let tick = progress::count("texts with evidence");
+        let found = evidence::check(&study, &marked, deletion, tick)?;
+        if found.is_empty() {
+            // The types of the file may simply not be those of the bundle.
+            eprintln!(
+                "distill: skipped {}: the bundle reports none of the relations whose evidence it marks",
+                file.display()
+            );
+        } else {
+            report.evidence.insert(file_name(file), found);
+        }
+    }
+    if let Some(bundle) = &job.shuffle {
+        let copy = std::env::temp_dir().join(format!("distill-shuffled-{}", std::process::id()));
+        let forgetful = randomised::write(bundle, &copy, job.seed).and_then(|_| open(&copy));
+        let removed = fs::remove_dir_all(&copy).map_err(Error::io("remove", &copy));
+        let forgetful = forgetful?;
+        removed?;
+        let setting = job.settings.last().copied().unwrap_or(Setting::Window);
+        let mut texts = texts::texts(model, &job.corpus, &documents, setting, job.limit, job.seed)?;
+        texts.truncate(SHUFFLED);
+        let mut other = self::study(&forgetful, job)?;
+        other.seed = job.seed.wrapping_add(1); // chance must not agree with itself
+        report.randomised = randomised::check(&study, &other, &texts, deletion)?;
     }
     if let Some(out) = &job.out {
         let write = |name: &str, text: String| {
@@ -120,18 +170,16 @@ pub fn run(model: &impl Model, job: &Job) -> Result<Report> {
     Ok(report)
 }
 
-/// The records of a run, of which `records` were made before this process; `done` is told each new one.
-fn records_of(
-    model: &impl Model,
-    job: &Job,
-    mut records: Vec<Record>,
-    mut done: impl FnMut(&Record) -> Result<()>,
-) -> Result<Vec<Record>> {
-    let corpus = read_corpus(job.format, &job.corpus)?;
+fn file_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+fn study<'m, M: Model>(model: &'m M, job: &Job) -> Result<Study<'m, M>> {
     let mut options = Options::new();
     options.set_i64("threads", i64::try_from(job.threads).unwrap_or(i64::MAX))?;
     options.set_i64("seed", i64::try_from(job.seed).unwrap_or(i64::MAX))?;
-    let study = Study {
+    Ok(Study {
         model,
         arms: job.arms.clone(),
         deletions: job.deletions.clone(),
@@ -139,12 +187,22 @@ fn records_of(
         coding: job.coding,
         seed: job.seed,
         options,
-    };
+    })
+}
+
+/// The records of a run, of which `records` were made before this process; `done` is told each new one.
+fn records_of(
+    study: &Study<'_, impl Model>,
+    job: &Job,
+    documents: &[Document],
+    mut records: Vec<Record>,
+    mut done: impl FnMut(&Record) -> Result<()>,
+) -> Result<Vec<Record>> {
     for setting in job.settings.iter().copied() {
         let texts = texts::texts(
-            model,
+            study.model,
             &job.corpus,
-            &corpus.documents,
+            documents,
             setting,
             job.limit,
             job.seed,

@@ -26,6 +26,42 @@ pub struct Report {
     pub seed: u64,
     /// By setting, kind of decision and way of deleting.
     pub sections: Vec<Section>,
+    /// Against a model whose weights are shuffled, if asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub randomised: Vec<Agreement>,
+    /// Against evidence that was marked, by file, if asked for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub evidence: BTreeMap<String, Vec<Pointing>>,
+}
+
+/// How alike an arm's weights are for the model and for one that has forgotten everything.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Agreement {
+    /// The arm's name.
+    pub method: String,
+    /// Number of decisions.
+    pub decisions: usize,
+    /// Mean Spearman correlation; near 0 is good.
+    pub spearman: Figure,
+}
+
+/// How well an arm points at the words that state a decision.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Pointing {
+    /// The arm's name.
+    pub method: String,
+    /// Number of decisions.
+    pub decisions: usize,
+    /// Mean average precision over all words.
+    pub auprc: Figure,
+    /// The same over the words that are not the target's own.
+    pub auprc_others: Figure,
+    /// Mean area under the ROC curve over those words.
+    pub auc_others: Figure,
+    /// How often the heaviest of those words is evidence.
+    pub top1: Figure,
+    /// How often one of the three heaviest of those words is.
+    pub top3: Figure,
 }
 
 /// The methods on one kind of decision.
@@ -287,6 +323,8 @@ impl Report {
             corpus: corpus.to_owned(),
             seed,
             sections,
+            randomised: Vec::new(),
+            evidence: BTreeMap::new(),
         }
     }
 
@@ -306,6 +344,34 @@ impl Report {
     fn write_tables(&self, f: &mut impl Write) -> fmt::Result {
         for section in &self.sections {
             section.write(f)?;
+            f.write_char('\n')?;
+        }
+        for (file, rows) in &self.evidence {
+            let decisions = rows
+                .iter()
+                .map(|row| row.decisions)
+                .max()
+                .unwrap_or_default();
+            writeln!(f, "evidence marked in {file}: {decisions} relations")?;
+            writeln!(
+                f,
+                "{:<22}{:>20}{:>20}{:>20}{:>20}",
+                "", "AUPRC", "AUPRC, other words", "top 1", "top 3"
+            )?;
+            for row in rows {
+                let cells = [row.auprc, row.auprc_others, row.top1, row.top3].map(cell);
+                write!(f, "{:<22}", row.method)?;
+                cells.iter().try_for_each(|cell| write!(f, "{cell:>20}"))?;
+                f.write_char('\n')?;
+            }
+            f.write_char('\n')?;
+        }
+        if let Some(row) = self.randomised.first() {
+            writeln!(f, "against shuffled weights: {} decisions", row.decisions)?;
+            writeln!(f, "{:<22}{:>20}", "", "Spearman")?;
+            for row in &self.randomised {
+                writeln!(f, "{:<22}{:>20}", row.method, cell(row.spearman))?;
+            }
             f.write_char('\n')?;
         }
         Ok(())
@@ -389,9 +455,7 @@ impl Section {
         for row in &self.rows {
             write!(f, "{:<22}", row.method)?;
             for (_, key) in &columns {
-                let cell = row.figure(key).map_or("-".to_owned(), |x| {
-                    format!("{:.3} [{:.2} {:.2}]", x.value, x.low, x.high)
-                });
+                let cell = row.figure(key).map_or("-".to_owned(), cell);
                 write!(f, "{cell:>20}")?;
             }
             let one = |key: &str, digits: usize, scale: f64| {
@@ -434,6 +498,11 @@ impl Section {
         }
         Ok(())
     }
+}
+
+/// "0.123 [0.10 0.15]".
+fn cell(x: Figure) -> String {
+    format!("{:.3} [{:.2} {:.2}]", x.value, x.low, x.high)
 }
 
 /// Numbers to six decimals: what lies beyond is noise, and the card need not carry it.

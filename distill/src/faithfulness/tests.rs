@@ -237,7 +237,13 @@ fn job(folder: &Path, out: Option<PathBuf>) -> Job {
         seed: 5,
         threads: 1,
         out,
+        evidence: Vec::new(),
+        shuffle: None,
     }
+}
+
+fn measured(model: &Sums, job: &Job) -> Result<Report> {
+    run(model, job, |_| Ok(Sums::new()))
 }
 
 fn section<'a>(report: &'a Report, setting: Setting, kind: Kind) -> &'a report::Section {
@@ -248,7 +254,7 @@ fn section<'a>(report: &'a Report, setting: Setting, kind: Kind) -> &'a report::
 #[test]
 fn the_true_order_reaches_the_limits_and_its_opposite_the_others() {
     let folder = tempfile::tempdir().unwrap();
-    let report = run(&Sums::new(), &job(folder.path(), None)).unwrap();
+    let report = measured(&Sums::new(), &job(folder.path(), None)).unwrap();
     assert_eq!(report.sections.len(), 8); // two settings, two kinds, two ways of deleting
     let short = section(&report, Setting::Short, Kind::Entity);
     // "The", "Drug7", "is", .. "Pain.": three capitals in the title; the other sentence is too long.
@@ -306,14 +312,14 @@ fn quotas_end_a_run_and_its_texts_are_drawn_by_the_seed() {
     let mut job = job(folder.path(), None);
     job.decisions = 4;
     job.settings = vec![Setting::Short];
-    let report = run(&Sums::new(), &job).unwrap();
+    let report = measured(&Sums::new(), &job).unwrap();
     assert_eq!(section(&report, Setting::Short, Kind::Entity).decisions, 4);
     assert_eq!(
         section(&report, Setting::Short, Kind::Relation).decisions,
         4
     );
     job.limit = table::MOST_PLAYERS + 1;
-    assert!(matches!(run(&Sums::new(), &job), Err(Error::Usage(_))));
+    assert!(matches!(measured(&Sums::new(), &job), Err(Error::Usage(_))));
 }
 
 /// The report without what the clock says.
@@ -332,13 +338,13 @@ fn timeless(report: &Report) -> Value {
 #[test]
 fn a_run_that_was_killed_again_and_again_ends_as_the_unbroken_one() {
     let folder = tempfile::tempdir().unwrap();
-    let whole = run(&Sums::new(), &job(folder.path(), None)).unwrap();
+    let whole = measured(&Sums::new(), &job(folder.path(), None)).unwrap();
     let job = job(folder.path(), Some(folder.path().join("out")));
     let model = Sums::new();
     let mut failures = 0;
     let report = loop {
         model.lives.set(60);
-        match run(&model, &job) {
+        match measured(&model, &job) {
             Ok(report) => break report,
             Err(error) => assert_eq!(error.to_string(), "killed"),
         }
@@ -350,7 +356,7 @@ fn a_run_that_was_killed_again_and_again_ends_as_the_unbroken_one() {
 
     model.lives.set(0);
     assert_eq!(
-        timeless(&run(&model, &job).unwrap()),
+        timeless(&measured(&model, &job).unwrap()),
         timeless(&whole),
         "nothing is left to explain"
     );
@@ -362,14 +368,14 @@ fn a_run_that_was_killed_again_and_again_ends_as_the_unbroken_one() {
         );
     }
     let other = Job { seed: 6, ..job };
-    let refused = run(&model, &other).unwrap_err().to_string();
+    let refused = measured(&model, &other).unwrap_err().to_string();
     assert!(refused.contains("seed is 5 there, 6 here"), "{refused}");
 }
 
 #[test]
 fn the_card_gets_the_table_and_the_model_stays_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
-    let report = run(&Sums::new(), &job(folder.path(), None)).unwrap();
+    let report = measured(&Sums::new(), &job(folder.path(), None)).unwrap();
     let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/data/tiny.bundle");
     let bundle = folder.path().join("bundle");
     fs::create_dir(&bundle).unwrap();
@@ -406,4 +412,45 @@ fn the_card_gets_the_table_and_the_model_stays_as_it_is() {
         hash,
         "writing again changes nothing"
     );
+}
+
+/// PHEE's words for the corpus's titles: the pair's evidence is the cue, to which occlusion points and SHAP does not.
+#[test]
+fn evidence_is_pointed_at_by_those_who_know() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("phee.json");
+    let mut sums = Sums::new();
+    sums.manifest.relations[0].name = "causes".into();
+    let line = |n: usize| {
+        let text = format!("of Drug{n} there is a cue in Pain now");
+        let argument = |word: &str| json!({"text": [[word]], "start": [[text.find(word)]]});
+        json!({"context": text, "annotations": [{"events": [{"event_type": "Adverse_event", "Trigger": argument("cue"),
+            "Treatment": {"Drug": argument(&format!("Drug{n}"))}, "Effect": argument("Pain")}]}]})
+        .to_string()
+    };
+    fs::write(&path, (0..5).map(|n| line(n) + "\n").collect::<String>()).unwrap();
+    let mut job = job(folder.path(), None);
+    job.settings = vec![Setting::Short];
+    job.evidence = vec![path.clone()];
+    let report = measured(&sums, &job).unwrap();
+    let [occlusion, shap, ..] = report.evidence["phee.json"].as_slice() else {
+        panic!("{:?}", report.evidence)
+    };
+    assert_eq!(
+        (
+            occlusion.decisions,
+            occlusion.top1.value,
+            occlusion.auprc.value
+        ),
+        (5, 1.0, 1.0)
+    );
+    assert_eq!((shap.top1.value, shap.top3.value), (0.0, 0.0));
+    assert!(
+        report
+            .tables()
+            .contains("evidence marked in phee.json: 5 relations")
+    );
+    // A bundle without such a relation: nothing to say, and no failure.
+    let report = measured(&Sums::new(), &job).unwrap();
+    assert!(report.evidence.is_empty());
 }
