@@ -113,10 +113,11 @@ pub fn explain_graph(
     let q = Dim::new(1, "Q");
     let paths = g.input("entity_paths", DType::F32, shape![q, length, types, 3]);
     let path_weights = g.input("entity_weights", DType::F32, shape![q]);
+    let path_sharpness = g.input("entity_sharpness", DType::F32, shape![q]);
     let tags = g.log_softmax(logits);
     let along = g.mul(paths, tags);
     let mean = g.reduce_sum(along, &[1, 2, 3], false);
-    let scores = g.exp(mean);
+    let scores = calibrated(g, mean, path_sharpness);
     let weighted = g.mul(scores, path_weights);
     let mut value = g.sum_all(weighted);
 
@@ -147,6 +148,18 @@ pub fn explain_graph(
         g.output(&format!("attention_{layer}"), by_head);
     }
     net.graph
+}
+
+/// `sigmoid(sharpness · logit(p))` of `p = e^x`, as libbie calibrates scores: `p^s / (p^s + (1 − p)^s)`, where `1 − p` is kept above 0.
+fn calibrated(g: &mut Graph, x: Tensor, sharpness: Tensor) -> Tensor {
+    let p = g.exp(x);
+    let one = g.scalar(1.0 + 1e-7);
+    let rest = g.sub(one, p);
+    let rest = g.log(rest);
+    let (x, rest) = (g.mul(x, sharpness), g.mul(rest, sharpness));
+    let (yes, no) = (g.exp(x), g.exp(rest));
+    let sum = g.add(yes, no);
+    g.div(yes, sum)
 }
 
 /// The inputs of the relation head for one window, on tensors of the same graph.

@@ -2,13 +2,31 @@
 //!
 //! The data flows one way: [`Target`] → its place in a window → a method's weights, one a word → evidence spans → what deleting them does.
 
+mod auto;
 pub mod cancel;
+pub mod evidence;
+pub mod faithfulness;
 pub mod game;
+mod gradient;
+pub mod lime;
+pub(crate) mod memo;
+pub mod occlusion;
+mod place;
+pub mod quadrature;
+pub mod random;
+pub mod rollout;
+mod run;
+pub mod shapley;
+pub mod units;
+mod weights;
+mod window_game;
 
 use crate::text::OffsetUnit;
 
 pub use cancel::Cancel;
 pub use game::Game;
+pub use weights::Weights;
+pub use window_game::WindowGame;
 
 /// The decision to be explained. It need not have been reported: any span and type, any pair of reported mentions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +65,7 @@ pub enum Method {
     Attention,
     /// Attention through all layers (Abnar and Zuidema 2020). A view, known to explain little.
     AttentionRollout,
-    /// Gradient at the embedding times the embedding's difference from the baseline's.
+    /// Gradient at the embedding times the embedding.
     InputXGradient,
     /// [`Method::Attention`] times [`Method::InputXGradient`].
     AttentionXGradient,

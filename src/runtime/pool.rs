@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use ort::environment::Environment;
 
 use super::env::check_process;
+use super::gradients::Gradients;
 use super::session::{Graphs, Lane};
 use crate::error::{Error, Result};
 
@@ -14,6 +15,8 @@ pub(crate) struct Pool {
     most: usize,
     state: Mutex<State>,
     returned: Condvar,
+    /// The explain graph, once it was needed. There is one: gradients are taken one at a time.
+    gradients: Mutex<Option<Gradients>>,
 }
 
 struct State {
@@ -43,6 +46,7 @@ impl Pool {
                 graphs,
             }),
             returned: Condvar::new(),
+            gradients: Mutex::new(None),
         })
     }
 
@@ -64,6 +68,24 @@ impl Pool {
                 "no session is there to use; open a new engine".into(),
             )),
         }
+    }
+
+    /// Runs `work` with the explain graph, which `open` makes the first time.
+    pub(crate) fn with_gradients<T>(
+        &self,
+        open: impl FnOnce(&Environment) -> Result<Gradients>,
+        work: impl FnOnce(&mut Gradients) -> Result<T>,
+    ) -> Result<T> {
+        check_process()?;
+        let mut slot = self
+            .gradients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let gradients = match slot.as_mut() {
+            Some(gradients) => gradients,
+            None => slot.insert(open(&self.environment)?),
+        };
+        work(gradients)
     }
 
     fn take(&self) -> Result<Lane> {
@@ -105,6 +127,11 @@ impl Drop for Pool {
         if check_process().is_err() {
             let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
             std::mem::forget(std::mem::take(&mut state.idle));
+            let gradients = self
+                .gradients
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner);
+            std::mem::forget(gradients.take());
         }
     }
 }
