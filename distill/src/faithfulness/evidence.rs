@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use bie::bundle::Manifest;
+use bie::explain::faithfulness::order;
 use bie::explain::{Deletion, Word};
 use bie::{Extraction, Target};
 use serde::Deserialize;
@@ -118,7 +119,7 @@ fn judge(words: &[Word], weights: &[f64], evidence: &[Range<usize>]) -> Option<H
     if of_others.iter().all(|positive| *positive) {
         return None;
     }
-    let heaviest = super::steps::order(&others);
+    let heaviest = order(&others);
     let among = |n: usize| {
         let hit = |player: &usize| of_others.get(*player) == Some(&true);
         f64::from(u8::from(heaviest.iter().take(n).any(hit)))
@@ -218,7 +219,7 @@ fn phee(path: &Path, text: &str) -> Result<Vec<Marked>> {
         let places = CodePoints::new(&sentence.context);
         let spans = |argument: Option<&Argument>| -> Result<Vec<Range<usize>>> {
             let mut spans = Vec::new();
-            for argument in argument {
+            if let Some(argument) = argument {
                 let texts = argument.text.iter().flatten();
                 for (text, start) in texts.zip(argument.start.iter().flatten()) {
                     let end = start + text.chars().count();

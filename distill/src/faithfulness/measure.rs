@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use bie::explain::faithfulness::order;
 use bie::explain::{Deletion, Game, Word};
 use bie::{Explanation, Extraction, Options, Target};
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use crate::error::{Error, Result};
 use super::arms::{Arm, chance};
 use super::model::Model;
 use super::stats;
-use super::steps::{Measured, Memo, Steps, left_out, measure, order};
+use super::steps::{Measured, Memo, Steps, left_out, measure};
 use super::table::{Limits, Table};
 
 /// Decisions of a short text must be scored above this, as in Edin et al. (2024).
@@ -329,13 +330,29 @@ impl<M: Model> Study<'_, M> {
         deletion: Deletion,
         time: bool,
     ) -> Result<Vec<DeletionRecord>> {
-        let words = group.words.len();
         let targets: Vec<Target> = group.decisions.iter().map(|d| d.target).collect();
         let mut options = self.options.clone();
         options.set_str("deletion", deletion.as_str())?;
-        let game = self
-            .model
-            .game(group.text, group.extraction, &targets, &options)?;
+        let (text, extraction) = (group.text, group.extraction);
+        let mut records = Vec::new();
+        self.model
+            .play(text, extraction, &targets, &options, &mut |game| {
+                records = self.played(game, group, &targets, deletion, time)?;
+                Ok(())
+            })?;
+        Ok(records)
+    }
+
+    /// [`Study::deletion`], with the game of the decisions.
+    fn played(
+        &self,
+        game: &mut dyn Game,
+        group: &Group,
+        targets: &[Target],
+        deletion: Deletion,
+        time: bool,
+    ) -> Result<Vec<DeletionRecord>> {
+        let words = group.words.len();
         if game.players() != words || game.decisions() != targets.len() {
             return Err(Error::Training(format!(
                 "the game of {} words and {} decisions has {} players and {} decisions; this is a defect of libbie",
@@ -377,7 +394,7 @@ impl<M: Model> Study<'_, M> {
             )
             .collect();
         for arm in &self.arms {
-            let weighed = self.weigh(arm, group, &targets, deletion, time)?;
+            let weighed = self.weigh(arm, group, targets, deletion, time)?;
             for (decision, ((weights, said), record)) in
                 weighed.into_iter().zip(&mut records).enumerate()
             {

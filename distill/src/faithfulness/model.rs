@@ -24,14 +24,15 @@ pub trait Model {
         targets: &[Target],
         options: &Options,
     ) -> Result<Vec<Explanation>>;
-    /// See [`Engine::game`].
-    fn game<'a>(
-        &'a self,
-        text: &'a str,
-        extraction: &'a Extraction,
-        targets: &'a [Target],
-        options: &'a Options,
-    ) -> Result<Box<dyn Game + 'a>>;
+    /// See [`Engine::play`].
+    fn play(
+        &self,
+        text: &str,
+        extraction: &Extraction,
+        targets: &[Target],
+        options: &Options,
+        play: &mut dyn FnMut(&mut dyn Game) -> Result<()>,
+    ) -> Result<()>;
 }
 
 /// An engine whose calls nobody cancels.
@@ -86,16 +87,20 @@ impl Model for Opened {
             .explain(text, extraction, targets, options, &self.never)?)
     }
 
-    fn game<'a>(
-        &'a self,
-        text: &'a str,
-        extraction: &'a Extraction,
-        targets: &'a [Target],
-        options: &'a Options,
-    ) -> Result<Box<dyn Game + 'a>> {
-        let game = self
-            .engine
-            .game(text, extraction, targets, options, &self.never)?;
-        Ok(Box::new(game))
+    fn play(
+        &self,
+        text: &str,
+        extraction: &Extraction,
+        targets: &[Target],
+        options: &Options,
+        play: &mut dyn FnMut(&mut dyn Game) -> Result<()>,
+    ) -> Result<()> {
+        let mut outcome = Ok(());
+        self.engine
+            .play(text, extraction, targets, options, &self.never, |game| {
+                outcome = play(game);
+                Ok(())
+            })?;
+        outcome
     }
 }

@@ -3,13 +3,11 @@
 use std::collections::HashMap;
 
 use bie::explain::Game;
+use bie::explain::faithfulness::sizes;
 
 use crate::error::Result;
 
 use super::stats;
-
-/// ERASER's shares of the words (DeYoung et al. 2020).
-const SHARES: [f64; 5] = [0.01, 0.05, 0.10, 0.20, 0.50];
 
 /// Words and stride of the protocol of explainable medical coding (Edin et al. 2024).
 const CODING: (usize, usize) = (100, 2);
@@ -24,10 +22,9 @@ pub struct Steps {
 }
 
 impl Steps {
-    /// ERASER: 1, 5, 10, 20 and 50 % of the words, rounded up.
+    /// ERASER (DeYoung et al. 2020): 1, 5, 10, 20 and 50 % of the words, rounded up, as the library measures an explanation.
     pub fn eraser(words: usize) -> Steps {
-        let size = |share: &f64| ((share * words as f64).ceil() as usize).clamp(1, words.max(1));
-        let sizes: Vec<usize> = SHARES.iter().map(size).collect();
+        let sizes = sizes(words).to_vec();
         Steps {
             deleted: sizes.clone(),
             kept: sizes,
@@ -107,13 +104,6 @@ pub fn measure(
     })
 }
 
-/// The players by falling weight; of equal weights the first in the text goes first.
-pub fn order(weights: &[f64]) -> Vec<usize> {
-    let mut order: Vec<(usize, f64)> = weights.iter().copied().enumerate().collect();
-    order.sort_by(|a, b| b.1.total_cmp(&a.1));
-    order.into_iter().map(|(player, _)| player).collect()
-}
-
 /// What each decision loses when one player is deleted: `[decisions][players]`.
 ///
 /// # Errors
@@ -138,13 +128,13 @@ pub fn left_out(game: &mut dyn Game) -> Result<Vec<Vec<f64>>> {
 
 /// A game that plays no coalition twice: methods agree on many of the words that they delete first.
 pub struct Memo<'a> {
-    game: Box<dyn Game + 'a>,
+    game: &'a mut dyn Game,
     known: HashMap<Vec<bool>, Vec<f64>>,
 }
 
 impl<'a> Memo<'a> {
     /// Nothing is known yet.
-    pub fn new(game: Box<dyn Game + 'a>) -> Memo<'a> {
+    pub fn new(game: &'a mut dyn Game) -> Memo<'a> {
         Memo {
             game,
             known: HashMap::new(),
@@ -240,15 +230,10 @@ mod tests {
     }
 
     #[test]
-    fn equal_weights_keep_the_order_of_the_text() {
-        assert_eq!(order(&[1.0, 3.0, 1.0, 3.0]), [1, 3, 0, 2]);
-    }
-
-    #[test]
     fn a_memo_plays_no_coalition_twice() {
-        let formula = game();
+        let mut formula = game();
         let played = formula.played.clone();
-        let mut memo = Memo::new(Box::new(formula));
+        let mut memo = Memo::new(&mut formula);
         let (a, b) = (vec![true; 4], vec![false; 4]);
         let first = memo.values(&[a.clone(), b.clone(), a.clone()]).unwrap();
         assert_eq!(first.len(), 6);

@@ -132,6 +132,7 @@ impl Model for Sums {
             coverage: Default::default(),
             entity_types: vec!["Name".to_owned()].into(),
             relation_types: vec!["with".to_owned()].into(),
+            origin: Default::default(),
         })
     }
 
@@ -193,22 +194,23 @@ impl Model for Sums {
         Ok(targets.iter().map(explanation).collect())
     }
 
-    fn game<'a>(
-        &'a self,
-        text: &'a str,
-        extraction: &'a Extraction,
-        targets: &'a [Target],
-        _: &'a Options,
-    ) -> Result<Box<dyn Game + 'a>> {
+    fn play(
+        &self,
+        text: &str,
+        extraction: &Extraction,
+        targets: &[Target],
+        _: &Options,
+        play: &mut dyn FnMut(&mut dyn Game) -> Result<()>,
+    ) -> Result<()> {
         let worth: Vec<Vec<f64>> = targets.iter().map(|t| worth(text, extraction, t)).collect();
-        Ok(Box::new(Formula::new(
+        play(&mut Formula::new(
             spans(text).len(),
             targets.len(),
             move |present, decision| {
                 let there = worth[decision].iter().zip(present).filter(|(_, p)| **p);
                 0.1 + there.map(|(w, _)| w).sum::<f64>()
             },
-        )))
+        ))
     }
 }
 
