@@ -36,16 +36,12 @@ const NAME: &str = "block";
 /// Words that stand where a cue might, and decide nothing.
 const DECOYS: &str = "serotonin adrenaline after and during";
 
-/// Methods that ship as faithful. Attention and its rollout are views.
-const FAITHFUL: [&str; 7] = [
-    "auto",
-    "input_x_gradient",
-    "attention_x_gradient",
-    "integrated_gradients",
-    "occlusion",
-    "shap",
-    "lime",
-];
+/// Methods that ship as faithful. The others are views (attention, rollout) or a single gradient, which says nothing where a score is saturated: of
+/// these planted entities, scored 0.99 and more, it finds 3 % of the cues.
+const FAITHFUL: [&str; 5] = ["auto", "integrated_gradients", "occlusion", "shap", "lime"];
+
+/// Decisions of each kind on which the cues are looked for.
+const CUES: usize = 60;
 
 /// A sentence, its entities (start, end, type), whether the relation holds, and where the cue is.
 struct Sentence {
@@ -128,7 +124,7 @@ distillation = { temperature = 1.0, gold_weight = 1.0 }
 schema.entities = [{ name = "Chemical" }, { name = "Disease" }]
 schema.relations = [{ name = "causes", head = ["Chemical"], tail = ["Disease"] }]
 corpora = [{ path = "train.pubtator", format = "pubtator", map = { CID = "causes" }, annotates = ["Chemical", "Disease"], gold_relations = ["causes"] }]
-training = { epochs = 30, batch_documents = 16, encoder_rate = 5e-3, head_rate = 5e-3, weight_decay = 0.01, warmup = 0.06, threads = 1 }
+training = { epochs = 60, batch_documents = 16, encoder_rate = 5e-3, head_rate = 5e-3, weight_decay = 0.01, warmup = 0.06, threads = 1 }
 "#;
 
 /// A bundle that learned the cues, and a corpus that it did not see.
@@ -190,6 +186,7 @@ fn pointing(precision: &str, relation: bool) -> BTreeMap<String, Pointing> {
                 text: s.text,
             })
         })
+        .take(CUES)
         .collect();
     let model = opened(&PLANTED.join("out").join(precision));
     let arms: Vec<&str> = FAITHFUL.into_iter().chain(["random"]).collect();
@@ -226,25 +223,40 @@ fn shuffled_weights_leave_no_trace_of_the_explanations() {
     for precision in ["fp32", "int8"] {
         let bundle = PLANTED.join("out").join(precision);
         let folder = tempfile::tempdir().unwrap();
-        let copy = folder.path().join("shuffled");
-        randomised::write(&bundle, &copy, 1).unwrap();
-        let (before, after) = (Bundle::open(&bundle).unwrap(), Bundle::open(&copy).unwrap());
+        let copy = |seed: u64| {
+            let copy = folder.path().join(seed.to_string());
+            randomised::write(&bundle, &copy, seed).unwrap();
+            copy
+        };
+        let copies: Vec<PathBuf> = (0..3).map(copy).collect();
+        let (before, after) = (
+            Bundle::open(&bundle).unwrap(),
+            Bundle::open(&copies[0]).unwrap(),
+        );
         assert_eq!(before.tokenizer, after.tokenizer);
         assert_eq!(before.encoder.len(), after.encoder.len());
         assert_ne!(before.encoder, after.encoder);
         assert_ne!(before.relations, after.relations);
 
-        let (trained, forgetful) = (opened(&bundle), opened(&copy));
-        let texts: Vec<String> = sentences(4, 60).into_iter().map(|s| s.text).collect();
+        let trained = opened(&bundle);
+        let forgetful: Vec<Opened> = copies.iter().map(|copy| opened(copy)).collect();
+        let texts: Vec<String> = sentences(4, 36).into_iter().map(|s| s.text).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let (a, b) = (study(&trained, &FAITHFUL), study(&forgetful, &FAITHFUL));
-        for agreement in randomised::check(&a, &b, &texts, Deletion::Mask).unwrap() {
+        let trained = study(&trained, &FAITHFUL);
+        let others: Vec<_> = forgetful.iter().map(|m| study(m, &FAITHFUL)).collect();
+        for agreement in randomised::check(&trained, &others, &texts, Deletion::Mask).unwrap() {
             println!("{precision} {agreement:?}");
-            assert!(agreement.decisions >= 60, "{agreement:?}");
+            assert!(agreement.decisions >= 50, "{agreement:?}");
             assert!(agreement.spearman.value <= 0.2, "{precision} {agreement:?}");
         }
         // The check can fail: a model agrees with itself.
-        let same = randomised::check(&a, &a, &texts, Deletion::Mask).unwrap();
+        let same = randomised::check(
+            &trained,
+            &[study(trained.model, &FAITHFUL)],
+            &texts,
+            Deletion::Mask,
+        );
+        let same = same.unwrap();
         assert!(same.iter().all(|a| a.spearman.value > 0.99), "{same:?}");
     }
 }

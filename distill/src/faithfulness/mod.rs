@@ -47,8 +47,11 @@ use report::Report;
 /// Texts of a setting on which single explanations are timed.
 const TIMED: usize = 20;
 
-/// Texts that are explained for the model with shuffled weights, too.
+/// Texts that are explained for the models with shuffled weights, too.
 const SHUFFLED: usize = 30;
+
+/// Models with shuffled weights.
+const SHUFFLED_MODELS: u64 = 3;
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -81,15 +84,11 @@ pub struct Job {
     pub shuffle: Option<PathBuf>,
 }
 
-/// Measures a model; writes `report.json`, `report.txt` and `report.html` into the folder, if there is one. `open` opens the copy with shuffled weights.
+/// Measures a model; writes `report.json`, `report.txt` and `report.html` into the folder, if there is one. `open` opens copies with shuffled weights.
 ///
 /// # Errors
 /// The corpus is bad or holds nothing to measure, the folder holds another run, or the model fails.
-pub fn run<M: Model>(
-    model: &M,
-    job: &Job,
-    open: impl FnOnce(&Path) -> Result<M>,
-) -> Result<Report> {
+pub fn run<M: Model>(model: &M, job: &Job, open: impl Fn(&Path) -> Result<M>) -> Result<Report> {
     if job.limit > table::MOST_PLAYERS {
         return Err(Error::Usage(format!(
             "--limit must be at most {}: a text of n words is read 2^n times",
@@ -147,16 +146,24 @@ pub fn run<M: Model>(
     }
     if let Some(bundle) = &job.shuffle {
         let copy = std::env::temp_dir().join(format!("distill-shuffled-{}", std::process::id()));
-        let forgetful = randomised::write(bundle, &copy, job.seed).and_then(|_| open(&copy));
-        let removed = fs::remove_dir_all(&copy).map_err(Error::io("remove", &copy));
-        let forgetful = forgetful?;
-        removed?;
+        let mut forgetful = Vec::new();
+        for n in 0..SHUFFLED_MODELS {
+            let model = randomised::write(bundle, &copy, job.seed.wrapping_add(n))
+                .and_then(|_| open(&copy));
+            forgetful.push(model?);
+        }
         let setting = job.settings.last().copied().unwrap_or(Setting::Window);
         let mut texts = texts::texts(model, &job.corpus, &documents, setting, job.limit, job.seed)?;
         texts.truncate(SHUFFLED);
-        let mut other = self::study(&forgetful, job)?;
-        other.seed = job.seed.wrapping_add(1); // chance must not agree with itself
-        report.randomised = randomised::check(&study, &other, &texts, deletion)?;
+        let others = (1..).zip(&forgetful).map(|(n, model)| {
+            Ok(Study {
+                seed: job.seed.wrapping_add(n), // chance must not agree with itself
+                ..self::study(model, job)?
+            })
+        });
+        let others = others.collect::<Result<Vec<_>>>()?;
+        report.randomised = randomised::check(&study, &others, &texts, deletion)?;
+        fs::remove_dir_all(&copy).map_err(Error::io("remove", &copy))?;
     }
     if let Some(out) = &job.out {
         let write = |name: &str, text: String| {

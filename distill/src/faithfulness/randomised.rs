@@ -9,8 +9,9 @@ use bie::{Extraction, Target};
 use crate::error::{Error, Result};
 use crate::graph::onnx::shuffled;
 
+use super::arms::Arm;
 use super::card::files;
-use super::measure::Study;
+use super::measure::{Explained, Study};
 use super::model::Model;
 use super::report::Agreement;
 use super::stats::{self, bootstrap};
@@ -39,19 +40,19 @@ pub fn write(bundle: &Path, to: &Path, seed: u64) -> Result<String> {
     Ok(Bundle::write(to, &manifest, &files)?)
 }
 
-/// How alike the weights are that each arm gives the words for a trained and for a shuffled model: Spearman's correlation on the same targets,
-/// those that the trained model reports in each text. At most five a text.
+/// How alike the weights are that each arm gives the words for a trained model and for shuffled ones: Spearman's correlation on the same targets,
+/// those that the trained model reports in each text. At most five a text. Several shuffled models, because each is one draw.
 ///
 /// # Errors
 /// A model fails, or the trained one reports nothing.
-pub fn check<A: Model, B: Model>(
-    trained: &Study<'_, A>,
-    shuffled: &Study<'_, B>,
+pub fn check<M: Model>(
+    trained: &Study<'_, M>,
+    shuffled: &[Study<'_, M>],
     texts: &[&str],
     deletion: Deletion,
 ) -> Result<Vec<Agreement>> {
-    // [arms][texts][targets]
-    let mut alike: Vec<Vec<Vec<f64>>> = vec![Vec::new(); trained.arms.len()];
+    // [arms][texts][targets x models]: correlations over all words, and over those outside the target.
+    let mut alike: Vec<Vec<Vec<[f64; 2]>>> = vec![Vec::new(); trained.arms.len()];
     for text in texts {
         let extraction = trained.model.extract(text)?;
         let targets = targets(&extraction);
@@ -59,26 +60,37 @@ pub fn check<A: Model, B: Model>(
             continue;
         }
         let before = trained.explained(text, &extraction, &targets, deletion)?;
-        let own = Extraction {
-            bundle_hash: shuffled.model.hash().to_owned(),
-            ..extraction
-        };
-        let after = shuffled.explained(text, &own, &targets, deletion)?;
-        for (arm, alike) in alike.iter_mut().enumerate() {
-            let pairs = before.iter().zip(&after);
-            let of_text = pairs.filter_map(|(a, b)| {
-                let (a, b) = (a.weights.get(arm)?, b.weights.get(arm)?);
-                // A method that gives all words one weight agrees with nothing.
-                Some(stats::spearman(a, b).unwrap_or(0.0))
-            });
-            alike.push(of_text.collect());
+        alike.iter_mut().for_each(|texts| texts.push(Vec::new()));
+        for other in shuffled {
+            let own = Extraction {
+                bundle_hash: other.model.hash().to_owned(),
+                ..extraction.clone()
+            };
+            let after = other.explained(text, &own, &targets, deletion)?;
+            for (arm, texts) in alike.iter_mut().enumerate() {
+                let pairs = before.iter().zip(&after);
+                let found = pairs.filter_map(|(a, b)| correlations(a, b, arm));
+                texts
+                    .last_mut()
+                    .into_iter()
+                    .for_each(|text| text.extend(found.clone()));
+            }
         }
     }
-    let agreement = |(arm, alike): (&super::arms::Arm, Vec<Vec<f64>>)| {
+    let agreement = |(arm, alike): (&Arm, Vec<Vec<[f64; 2]>>)| {
+        let figure = |which: fn(&[f64; 2]) -> f64| {
+            let values: Vec<Vec<f64>> = alike
+                .iter()
+                .map(|text| text.iter().map(which).collect())
+                .collect();
+            bootstrap(&values, stats::mean, trained.seed)
+        };
         Some(Agreement {
             method: arm.name.clone(),
-            decisions: alike.iter().map(Vec::len).sum(),
-            spearman: bootstrap(&alike, stats::mean, trained.seed)?,
+            models: shuffled.len(),
+            decisions: alike.iter().map(Vec::len).sum::<usize>() / shuffled.len().max(1),
+            spearman: figure(|x| x[0])?,
+            spearman_others: figure(|x| x[1])?,
         })
     };
     let found: Vec<Agreement> = trained
@@ -93,6 +105,23 @@ pub fn check<A: Model, B: Model>(
         ));
     }
     Ok(found)
+}
+
+/// Over all words, and over those that are not the target's own: that a decision rests on its own words is the graph's shape as much as what
+/// it learned. A method that gives all words one weight agrees with nothing.
+fn correlations(a: &Explained, b: &Explained, arm: usize) -> Option<[f64; 2]> {
+    let outside = |weights: &[f64]| -> Vec<f64> {
+        let words = weights.iter().zip(&a.words);
+        words
+            .filter(|(_, w)| !w.in_target)
+            .map(|(x, _)| *x)
+            .collect()
+    };
+    let (x, y) = (a.weights.get(arm)?, b.weights.get(arm)?);
+    Some([
+        stats::spearman(x, y).unwrap_or(0.0),
+        stats::spearman(&outside(x), &outside(y)).unwrap_or(0.0),
+    ])
 }
 
 /// Relations first, then entities from the first on.

@@ -39,10 +39,14 @@ pub struct Report {
 pub struct Agreement {
     /// The arm's name.
     pub method: String,
-    /// Number of decisions.
+    /// Number of models with shuffled weights.
+    pub models: usize,
+    /// Number of decisions, each compared with every one of those models.
     pub decisions: usize,
-    /// Mean Spearman correlation; near 0 is good.
+    /// Mean Spearman correlation over all words; near 0 is good.
     pub spearman: Figure,
+    /// The same over the words that are not the target's own.
+    pub spearman_others: Figure,
 }
 
 /// How well an arm points at the words that state a decision.
@@ -367,10 +371,15 @@ impl Report {
             f.write_char('\n')?;
         }
         if let Some(row) = self.randomised.first() {
-            writeln!(f, "against shuffled weights: {} decisions", row.decisions)?;
-            writeln!(f, "{:<22}{:>20}", "", "Spearman")?;
+            writeln!(
+                f,
+                "against {} models with shuffled weights: {} decisions",
+                row.models, row.decisions
+            )?;
+            writeln!(f, "{:<22}{:>20}{:>20}", "", "Spearman", "other words")?;
             for row in &self.randomised {
-                writeln!(f, "{:<22}{:>20}", row.method, cell(row.spearman))?;
+                let [all, others] = [row.spearman, row.spearman_others].map(cell);
+                writeln!(f, "{:<22}{all:>20}{others:>20}", row.method)?;
             }
             f.write_char('\n')?;
         }
