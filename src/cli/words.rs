@@ -138,6 +138,7 @@ pub fn method_name(method: Method) -> &'static str {
         Method::Occlusion => "occlusion",
         Method::Shap => "SHAP (Shapley values)",
         Method::Lime => "LIME",
+        Method::GuidedOcclusion => "guided occlusion",
     }
 }
 
@@ -168,6 +169,9 @@ pub fn method_sentence(method: Method) -> &'static str {
         }
         Method::Lime => {
             "Words were taken away in many random combinations; a word's weight is its part in a simple formula fitted to the scores."
+        }
+        Method::GuidedOcclusion => {
+            "All words were faded out half way, to see how strongly each moves the score; the most promising were then taken away one by one. A word's weight is the sum of both."
         }
     }
 }
