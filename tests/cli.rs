@@ -242,11 +242,20 @@ fn explain_says_why_in_text_json_page_and_picture() {
     );
     assert_eq!(json_text.lines().count(), 1);
     let explanations = json(&json_text)["explanations"].as_array().unwrap().clone();
-    let names: Vec<&str> = explanations
+    let kinds: Vec<&str> = explanations
         .iter()
-        .map(|one| one["target"]["name"].as_str().unwrap())
+        .map(|one| one["target"]["kind"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["e0", "r0"], "each target once");
+    assert_eq!(kinds, ["entity", "relation"], "each target once");
+    let extraction = &json(&json_text)["extraction"];
+    assert_eq!(
+        explanations[0]["target"]["start"],
+        extraction["entities"][0]["start"]
+    );
+    assert_eq!(
+        explanations[1]["target"]["head"],
+        extraction["relations"][0]["head"]
+    );
     for explanation in &explanations {
         assert_eq!(explanation["method"], "occlusion");
         for side in ["evidence_for", "evidence_against"] {
