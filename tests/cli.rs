@@ -302,6 +302,26 @@ fn explain_takes_every_relation_or_else_every_entity() {
 }
 
 #[test]
+fn explain_by_itself_chooses_a_method_and_repeats_its_bytes() {
+    let run = |arguments: &[&str]| stdout(&fed(bie(arguments), TEXT.as_bytes()));
+    let first = run(&["explain", "-", "--min-score=0.3", "--format=json"]);
+    let again = [
+        "explain",
+        "-",
+        "--min-score=0.3",
+        "--format=json",
+        "--threads=3",
+    ];
+    assert_eq!(first, run(&again));
+    for explanation in json(&first)["explanations"].as_array().unwrap() {
+        assert_eq!(explanation["chosen"], true);
+        assert_ne!(explanation["method"], "auto");
+    }
+    let text = run(&["explain", "-", "--min-score=0.3", "--target=r0"]);
+    assert!(text.contains("The program chose this method"), "{text}");
+}
+
+#[test]
 fn explain_of_a_bad_target_says_what_there_is() {
     for (arguments, words) in [
         (&["--target", "e999"][..], &["e999", "e0 to e"][..]),
