@@ -171,7 +171,7 @@ pub fn method_sentence(method: Method) -> &'static str {
             "Pieces of the text were taken away in many random combinations; a piece's weight is its part in a simple formula fitted to the scores."
         }
         Method::GuidedOcclusion => {
-            "A word's weight is how strongly the score reacts to it while the text fades out; for the most promising words, plus the score that was lost when that word was taken away."
+            "All words were faded out half way, to see how strongly each moves the score; the most promising were then taken away one by one. A word's weight is the sum of both."
         }
     }
 }
