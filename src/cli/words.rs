@@ -173,9 +173,6 @@ pub fn method_sentence(method: Method) -> &'static str {
         Method::GuidedOcclusion => {
             "All words were faded out half way, to see how strongly each moves the score; the most promising were then taken away one by one. A word's weight is the sum of both."
         }
-        Method::GuidedOcclusion => {
-            "All words were faded out half way, to see how strongly each moves the score; the most promising were then taken away one by one. A word's weight is the sum of both."
-        }
     }
 }
 
