@@ -167,7 +167,8 @@ fn by_score(d: &DeletionRecord, loss: f64) -> Option<f64> {
 }
 
 fn normalised(value: f64, low: f64, high: f64) -> Option<f64> {
-    (high - low > DEGENERATE).then(|| (value - low) / (high - low))
+    // Every order lies between the limits; what lies outside is rounding.
+    (high - low > DEGENERATE).then(|| ((value - low) / (high - low)).clamp(0.0, 1.0))
 }
 
 impl Section {
