@@ -205,7 +205,7 @@ impl<M: Model> Study<'_, M> {
         }
         let mut left = quota;
         decisions.retain(|decision| {
-            let left = left.iter_mut().nth(decision.kind as usize);
+            let left = left.get_mut(decision.kind as usize);
             left.is_some_and(|left| std::mem::replace(left, left.saturating_sub(1)) > 0)
         });
         let mut record = Record {
