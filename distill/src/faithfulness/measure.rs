@@ -6,6 +6,7 @@ use bie::explain::faithfulness::order;
 use bie::explain::{Deletion, Game, Word};
 use bie::{Explanation, Extraction, Options, Target};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
@@ -204,7 +205,7 @@ impl<M: Model> Study<'_, M> {
         }
         let mut left = quota;
         decisions.retain(|decision| {
-            let left = left.iter_mut().nth(decision.kind as usize);
+            let left = left.get_mut(decision.kind as usize);
             left.is_some_and(|left| std::mem::replace(left, left.saturating_sub(1)) > 0)
         });
         let mut record = Record {
@@ -244,6 +245,10 @@ impl<M: Model> Study<'_, M> {
         let decisions = asked.map(|(place, target)| decision(*target, 1.0, place));
         let mut explained = Vec::new();
         for group in self.windows(text, extraction, decisions.collect())? {
+            let group = Group {
+                number: own_number(text),
+                ..group
+            };
             let targets: Vec<Target> = group.decisions.iter().map(|d| d.target).collect();
             let mut of_group: Vec<Explained> = targets
                 .iter()
@@ -473,6 +478,13 @@ impl<M: Model> Study<'_, M> {
         }
         Ok(weighed)
     }
+}
+
+/// A number of a text's own, so that chance draws anew for each.
+fn own_number(text: &str) -> usize {
+    let digest = Sha256::digest(text.as_bytes());
+    let digits = digest.iter().take(5);
+    digits.fold(0, |number, byte| number << 8 | usize::from(*byte))
 }
 
 /// One window of a text.

@@ -248,7 +248,7 @@ fn measured(model: &Sums, job: &Job) -> Result<Report> {
     run(model, job, |_| Ok(Sums::new()))
 }
 
-fn section<'a>(report: &'a Report, setting: Setting, kind: Kind) -> &'a report::Section {
+fn section(report: &Report, setting: Setting, kind: Kind) -> &report::Section {
     let of = |s: &&report::Section| s.setting == setting && s.kind == kind && s.deletion == "mask";
     report.sections.iter().find(of).unwrap()
 }
