@@ -64,6 +64,8 @@ pub struct Job {
     pub settings: Vec<Setting>,
     /// At most so many entities, and so many relations, in each setting.
     pub decisions: usize,
+    /// At most so many entities, and so many relations, of one text, drawn by the seed.
+    pub per_text: usize,
     /// What is compared.
     pub arms: Vec<Arm>,
     /// What stands in for deleted tokens.
@@ -248,7 +250,7 @@ fn records_of(
         };
         let mut progress = Share::new(setting.as_str(), share(&found, begin));
         for (number, text) in texts.iter().enumerate().skip(begin) {
-            let quota = found.map(|n: usize| job.decisions.saturating_sub(n));
+            let quota = found.map(|n: usize| job.decisions.saturating_sub(n).min(job.per_text));
             if quota == [0; 2] {
                 break;
             }
@@ -288,6 +290,7 @@ fn identity(model: &impl Model, job: &Job) -> Result<Value> {
         "corpus": hex(&bytes),
         "settings": job.settings,
         "decisions": job.decisions,
+        "per_text": job.per_text,
         "methods": job.arms.iter().map(|arm| arm.name.as_str()).collect::<Vec<_>>(),
         "deletions": job.deletions.iter().map(|d| d.as_str()).collect::<Vec<_>>(),
         "limit": job.limit,

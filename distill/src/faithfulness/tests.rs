@@ -232,6 +232,7 @@ fn job(folder: &Path, out: Option<PathBuf>) -> Job {
         format: Format::PubTator,
         settings: Setting::ALL.to_vec(),
         decisions: 1000,
+        per_text: 1000,
         arms: Arm::list(&["occlusion", "shap", "lime_3n", "random"].map(String::from)).unwrap(),
         deletions: vec![Deletion::Mask, Deletion::Pad],
         limit: 8,
