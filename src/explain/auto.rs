@@ -2,6 +2,7 @@
 
 use super::game::Game;
 use super::run::{Case, Weighed};
+use super::shapley::EXACT_PLAYERS;
 use super::window_game::WindowGame;
 use super::{Method, Players};
 use crate::error::Result;
@@ -15,15 +16,16 @@ const ROUND: usize = 4;
 
 /// The weights of every decision by the chosen method.
 ///
-/// Single words: [`Method::GuidedOcclusion`]. Units are few, so that Shapley values of them are affordable.
+/// Shapley values where there are few players: units, or the words of a short text. Else [`Method::GuidedOcclusion`].
 pub(super) fn weigh(
     case: &Case<'_>,
     text: &str,
     game: &mut WindowGame<'_>,
 ) -> Result<Vec<Weighed>> {
+    let few = case.scene.words.len() <= EXACT_PLAYERS;
     match case.options.explain.players {
-        Players::Words => guided(case, game),
-        Players::Units => case.weigh(text, game, Method::Shap),
+        Players::Words if !few => guided(case, game),
+        Players::Words | Players::Units => case.weigh(text, game, Method::Shap),
     }
 }
 

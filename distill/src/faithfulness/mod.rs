@@ -45,7 +45,7 @@ use model::Model;
 use report::Report;
 
 /// Texts of a setting on which single explanations are timed.
-const TIMED: usize = 20;
+const TIMED: usize = 6;
 
 /// Texts that are explained for the models with shuffled weights, too.
 const SHUFFLED: usize = 30;
