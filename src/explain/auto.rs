@@ -10,7 +10,7 @@ use crate::error::Result;
 /// Coalitions that sampled Shapley values take where nothing else is asked for, for each player.
 pub(super) const PASSES_A_PLAYER: usize = 10;
 /// Words that guided occlusion deletes, for each decision.
-const SHORTLIST: usize = 10;
+const SHORTLIST: usize = 20;
 /// Deletions between two looks at the clock.
 const ROUND: usize = 4;
 
