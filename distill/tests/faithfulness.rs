@@ -197,7 +197,12 @@ fn pointing(precision: &str, relation: bool) -> BTreeMap<String, Pointing> {
         .collect();
     let model = opened(&PLANTED.join("out").join(precision));
     let arms: Vec<&str> = FAITHFUL.into_iter().chain(["random"]).collect();
-    let found = evidence::check(&study(&model, &arms), &marked, Deletion::default(), |_, _| {});
+    let found = evidence::check(
+        &study(&model, &arms),
+        &marked,
+        Deletion::default(),
+        |_, _| {},
+    );
     let found = found.unwrap();
     assert_eq!(found.len(), arms.len());
     found.into_iter().map(|p| (p.method.clone(), p)).collect()
@@ -251,7 +256,8 @@ fn shuffled_weights_leave_no_trace_of_the_explanations() {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let trained = study(&trained, &FAITHFUL);
         let others: Vec<_> = forgetful.iter().map(|m| study(m, &FAITHFUL)).collect();
-        for agreement in randomised::check(&trained, &others, &texts, Deletion::default()).unwrap() {
+        for agreement in randomised::check(&trained, &others, &texts, Deletion::default()).unwrap()
+        {
             println!("{precision} {agreement:?}");
             assert!(agreement.decisions >= 50, "{agreement:?}");
             assert!(agreement.spearman.value <= 0.2, "{precision} {agreement:?}");
