@@ -61,7 +61,7 @@ fn main() {
         let options = with(method);
         let ratio = |targets: &[Target]| {
             let turn = || {
-                let (_, whole) = timed(|| read());
+                let (_, whole) = timed(read);
                 let (_, explained) = timed(|| explain(targets, &options));
                 explained / whole
             };
