@@ -12,6 +12,10 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
+mod explain;
+
+pub use explain::is_parameter;
+
 /// Version of the bundle layout that this build reads and writes.
 pub const SCHEMA_VERSION: u32 = 1;
 
@@ -81,6 +85,11 @@ pub const TOKENIZER: &str = "tokenizer.json";
 pub const ENCODER: &str = "encoder.onnx";
 /// Name of the relation graph's file.
 pub const RELATIONS: &str = "relations.onnx";
+
+/// Name of the explain graph's file.
+pub const EXPLAIN: &str = "explain.onnx";
+/// Name of the explain graph without rounded activations, which is smooth; where the bundle is not 8-bit, [`EXPLAIN`] is that.
+pub const EXPLAIN_FLOAT: &str = "explain-float.onnx";
 
 /// The longest window that a manifest may ask for.
 const MOST_TOKENS: usize = 8192;

@@ -171,6 +171,11 @@ impl Encoder {
         self.sep
     }
 
+    /// Id of another special token, such as `[MASK]`, if the vocabulary has it.
+    pub fn special(&self, token: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(token)
+    }
+
     /// Number of ids: every id is below it.
     pub fn vocabulary_size(&self) -> usize {
         self.tokenizer.get_vocab_size(true)

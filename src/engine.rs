@@ -1,7 +1,7 @@
 //! The engine: a bundle made ready, and the path of a text through it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,9 +12,8 @@ use crate::decode::relations::Schema;
 use crate::decode::spans::{calibrated, spans};
 use crate::encode::Encoder;
 use crate::error::{Error, Result};
-use crate::explain::{Cancel, Explanation, Target};
 use crate::options::Options;
-use crate::result::{Coverage, Entity, Extraction, Relation};
+use crate::result::{Coverage, Entity, Extraction, Origin, Relation};
 use crate::runtime::{self, Graphs, Lane, MentionTokens, Pool, Reading};
 use crate::text::offsets::Offsets;
 use crate::text::window::{Window, windows};
@@ -24,13 +23,15 @@ const DEFAULT_SESSIONS: usize = 4;
 
 /// A loaded bundle. Any number of threads may read texts with one engine.
 pub struct Engine {
-    manifest: Manifest,
-    bundle_hash: String,
-    encoder: Encoder,
-    schema: Schema,
-    pool: Pool,
-    entity_types: Arc<[String]>,
-    relation_types: Arc<[String]>,
+    /// The bundle's folder: the explain graph is read from it when it is first needed.
+    pub(crate) folder: PathBuf,
+    pub(crate) manifest: Manifest,
+    pub(crate) bundle_hash: String,
+    pub(crate) encoder: Encoder,
+    pub(crate) schema: Schema,
+    pub(crate) pool: Pool,
+    pub(crate) entity_types: Arc<[String]>,
+    pub(crate) relation_types: Arc<[String]>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -109,6 +110,7 @@ impl Engine {
                 .iter()
                 .map(|kind| kind.name.clone())
                 .collect(),
+            folder: path.to_path_buf(),
             manifest,
             bundle_hash,
             encoder,
@@ -237,25 +239,6 @@ impl Engine {
         Ok(pairs)
     }
 
-    /// Explains decisions on `text`, from which `extraction` was made by this engine. One explanation for each target, in their order.
-    ///
-    /// Reads the options `method`, `players`, `deletion`, `baseline`, `evaluations`, `time_budget_ms`, `seed`, `faithfulness`, `attention_heads`
-    /// and `threads`. Targets in one window share their forward passes. The first call loads the explain graph.
-    ///
-    /// # Errors
-    /// [`Error::InvalidArgument`]: the extraction is of another bundle or text, a target does not exist in it, or the schema does not admit it;
-    /// [`Error::Cancelled`].
-    pub fn explain(
-        &self,
-        _text: &str,
-        _extraction: &Extraction,
-        _targets: &[Target],
-        _options: &Options,
-        _cancel: &Cancel,
-    ) -> Result<Vec<Explanation>> {
-        Err(Error::Runtime("skeleton".into()))
-    }
-
     /// One window: tokens to mentions to relations, all in one lane.
     fn read(
         &self,
@@ -371,7 +354,7 @@ impl Engine {
             .map(|(label, (score, _))| (label, *score))
     }
 
-    fn ids(&self, window: &Window) -> Vec<i64> {
+    pub(crate) fn ids(&self, window: &Window) -> Vec<i64> {
         let inner = window.tokens.iter().map(|token| i64::from(token.id));
         std::iter::once(i64::from(self.encoder.cls()))
             .chain(inner)
@@ -473,6 +456,13 @@ impl Engine {
             },
             entity_types: self.entity_types.clone(),
             relation_types: self.relation_types.clone(),
+            origin: Origin::new(
+                text,
+                found
+                    .iter()
+                    .map(|(mention, _)| (mention.start, mention.end))
+                    .collect(),
+            ),
         }
     }
 }
@@ -488,7 +478,7 @@ impl Found {
 }
 
 /// The first member of each group, where groups are numbered by their first members.
-fn first_members(group_of: &[usize]) -> Vec<usize> {
+pub(crate) fn first_members(group_of: &[usize]) -> Vec<usize> {
     let mut firsts = Vec::new();
     for (at, &group) in group_of.iter().enumerate() {
         if group == firsts.len() {
@@ -499,7 +489,7 @@ fn first_members(group_of: &[usize]) -> Vec<usize> {
 }
 
 /// Applies `work` to each item, up to `threads` at once; results in the order of the items. The first failure, in that order, is returned.
-fn in_order<T: Sync, R: Send>(
+pub(crate) fn in_order<T: Sync, R: Send>(
     items: &[T],
     threads: usize,
     work: impl Fn(&T) -> Result<R> + Sync,

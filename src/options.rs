@@ -178,6 +178,7 @@ pub const KEYS: &[Key] = &[
             "occlusion",
             "shap",
             "lime",
+            "guided_occlusion",
         ]),
         default: "auto",
         call: Call::Explain,

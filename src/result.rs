@@ -1,6 +1,7 @@
 //! What an extraction returns: plain data, frozen once made, independent of engine, options and text.
 
 use std::fmt::Write;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::text::OffsetUnit;
 
@@ -64,6 +65,37 @@ pub struct Extraction {
     pub entity_types: std::sync::Arc<[String]>,
     /// Names of the relation types, indexed by [`Relation::label`].
     pub relation_types: std::sync::Arc<[String]>,
+    /// What ties this result to its text.
+    pub origin: Origin,
+}
+
+/// Ties a result to the text it was made from, so that an explanation of another text is refused.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Origin {
+    text_hash: u64,
+    /// Byte ranges of the entities.
+    pub(crate) spans: Vec<(usize, usize)>,
+}
+
+impl Origin {
+    pub(crate) fn new(text: &str, spans: Vec<(usize, usize)>) -> Self {
+        Origin {
+            text_hash: hash(text),
+            spans,
+        }
+    }
+
+    /// Whether the result was made from this text.
+    pub(crate) fn is_of(&self, text: &str) -> bool {
+        self.text_hash == hash(text)
+    }
+}
+
+/// Against mistakes, not against attacks; never leaves the process.
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Extraction {
@@ -175,6 +207,7 @@ mod tests {
             },
             entity_types: vec!["Chemical".to_string(), "Disease".to_string()].into(),
             relation_types: vec!["causes".to_string()].into(),
+            origin: Origin::default(),
         };
         let json = extraction.to_json();
         assert_eq!(

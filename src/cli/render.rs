@@ -257,6 +257,7 @@ mod tests {
             },
             entity_types: ["Chemical".into(), "Disease".into()].into(),
             relation_types: ["causes".into()].into(),
+            origin: Default::default(),
         }
     }
 

@@ -29,19 +29,7 @@ pub struct Span {
 pub fn spans(logits: &[f32], tokens: &[Token], types: usize) -> Vec<Span> {
     let mut spans = Vec::new();
     for label in 0..types {
-        let log_probabilities: Vec<[f32; TAGS]> = logits
-            .chunks_exact(types * TAGS)
-            .take(tokens.len())
-            .map(|row| {
-                let mut out = [0.0; TAGS];
-                log_softmax(
-                    row.get(label * TAGS..(label + 1) * TAGS)
-                        .unwrap_or(&[0.0; TAGS]),
-                    &mut out,
-                );
-                out
-            })
-            .collect();
+        let log_probabilities = log_probabilities(logits, tokens.len(), types, label);
         collect(
             &viterbi(&log_probabilities),
             &log_probabilities,
@@ -52,6 +40,72 @@ pub fn spans(logits: &[f32], tokens: &[Token], types: usize) -> Vec<Span> {
     }
     spans.sort_by_key(|span| (span.first, span.last, span.label));
     spans
+}
+
+/// The tags whose probabilities make up the score of a span, as (token, tag): those that [`spans`] decodes if it reports this span with
+/// this type, else B and then I on every token, which is what it would have to decode.
+pub fn path(
+    logits: &[f32],
+    tokens: &[Token],
+    types: usize,
+    label: usize,
+    first: usize,
+    last: usize,
+) -> Vec<(usize, usize)> {
+    let log_probabilities = log_probabilities(logits, tokens.len(), types, label);
+    let tags = viterbi(&log_probabilities);
+    let mut found = Vec::new();
+    collect(&tags, &log_probabilities, tokens, label, &mut found);
+    if found
+        .iter()
+        .any(|span| (span.first, span.last) == (first, last))
+    {
+        let inside = tags.iter().copied().enumerate();
+        inside
+            .filter(|&(at, tag)| (first..=last).contains(&at) && tag != O)
+            .collect()
+    } else {
+        (first..=last)
+            .map(|at| (at, if at == first { B } else { I }))
+            .collect()
+    }
+}
+
+/// The score of a path of tags, before calibration.
+pub fn path_score(logits: &[f32], types: usize, label: usize, path: &[(usize, usize)]) -> f32 {
+    let sum: f32 = path
+        .iter()
+        .map(|&(at, tag)| {
+            let row = logits.get((at * types + label) * TAGS..).unwrap_or(&[]);
+            let mut out = [0.0; TAGS];
+            log_softmax(row.get(..TAGS).unwrap_or(&[0.0; TAGS]), &mut out);
+            out.get(tag).copied().unwrap_or_default()
+        })
+        .sum();
+    (sum / path.len().max(1) as f32).exp().clamp(0.0, 1.0)
+}
+
+/// The log-probabilities of the tags of one type.
+fn log_probabilities(
+    logits: &[f32],
+    tokens: usize,
+    types: usize,
+    label: usize,
+) -> Vec<[f32; TAGS]> {
+    let row = |row: &[f32]| {
+        let mut out = [0.0; TAGS];
+        log_softmax(
+            row.get(label * TAGS..(label + 1) * TAGS)
+                .unwrap_or(&[0.0; TAGS]),
+            &mut out,
+        );
+        out
+    };
+    logits
+        .chunks_exact(types * TAGS)
+        .take(tokens)
+        .map(row)
+        .collect()
 }
 
 /// The calibrated probability: `sigmoid(logit(p) / temperature)`. A temperature of 1 leaves `p` as it is.
@@ -306,7 +360,9 @@ mod tests {
             for span in spans {
                 prop_assert!(span.first == 0 || tokens[span.first].word);
                 prop_assert!(tokens.get(span.last + 1).is_none_or(|token| token.word));
-                prop_assert!((0.0..=1.0).contains(&span.score));
+                    prop_assert!((0.0..=1.0).contains(&span.score));
+                let path = path(&logits, &tokens, 1, 0, span.first, span.last);
+                prop_assert!((path_score(&logits, 1, 0, &path) - span.score).abs() < 1e-6);
             }
         }
     }

@@ -2,13 +2,31 @@
 //!
 //! The data flows one way: [`Target`] → its place in a window → a method's weights, one a word → evidence spans → what deleting them does.
 
+mod auto;
 pub mod cancel;
+pub mod evidence;
+pub mod faithfulness;
 pub mod game;
+mod gradient;
+pub mod lime;
+pub(crate) mod memo;
+pub mod occlusion;
+mod place;
+pub mod quadrature;
+pub mod random;
+pub mod rollout;
+mod run;
+pub mod shapley;
+pub mod units;
+mod weights;
+mod window_game;
 
 use crate::text::OffsetUnit;
 
 pub use cancel::Cancel;
 pub use game::Game;
+pub use weights::Weights;
+pub use window_game::WindowGame;
 
 /// The decision to be explained. It need not have been reported: any span and type, any pair of reported mentions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +65,7 @@ pub enum Method {
     Attention,
     /// Attention through all layers (Abnar and Zuidema 2020). A view, known to explain little.
     AttentionRollout,
-    /// Gradient at the embedding times the embedding's difference from the baseline's.
+    /// Gradient at the embedding times the embedding.
     InputXGradient,
     /// [`Method::Attention`] times [`Method::InputXGradient`].
     AttentionXGradient,
@@ -59,11 +77,13 @@ pub enum Method {
     Shap,
     /// Ridge regression on sampled deletions (Ribeiro, Singh and Guestrin 2016).
     Lime,
+    /// The gradient half way to the baseline proposes words, deleting them one by one disposes. What [`Method::Auto`] takes for words.
+    GuidedOcclusion,
 }
 
 impl Method {
     /// Every method, in the order of the documentation.
-    pub const ALL: [Method; 9] = [
+    pub const ALL: [Method; 10] = [
         Method::Auto,
         Method::Attention,
         Method::AttentionRollout,
@@ -73,6 +93,7 @@ impl Method {
         Method::Occlusion,
         Method::Shap,
         Method::Lime,
+        Method::GuidedOcclusion,
     ];
 
     /// The name, as in options and results.
@@ -87,6 +108,7 @@ impl Method {
             Method::Occlusion => "occlusion",
             Method::Shap => "shap",
             Method::Lime => "lime",
+            Method::GuidedOcclusion => "guided_occlusion",
         }
     }
 }

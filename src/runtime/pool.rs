@@ -1,10 +1,13 @@
 //! The bounded pool: how many windows are computed at once.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use ort::environment::Environment;
 
 use super::env::check_process;
+use super::gradients::Gradients;
 use super::session::{Graphs, Lane};
 use crate::error::{Error, Result};
 
@@ -14,6 +17,8 @@ pub(crate) struct Pool {
     most: usize,
     state: Mutex<State>,
     returned: Condvar,
+    /// The explain graphs by file, once they were needed. There is one of each: gradients are taken one at a time.
+    gradients: Mutex<BTreeMap<&'static str, Gradients>>,
 }
 
 struct State {
@@ -43,6 +48,7 @@ impl Pool {
                 graphs,
             }),
             returned: Condvar::new(),
+            gradients: Mutex::default(),
         })
     }
 
@@ -64,6 +70,24 @@ impl Pool {
                 "no session is there to use; open a new engine".into(),
             )),
         }
+    }
+
+    /// Runs `work` with the explain graph in `file`, which `open` makes the first time.
+    pub(crate) fn with_gradients<T>(
+        &self,
+        file: &'static str,
+        open: impl FnOnce(&Environment) -> Result<Gradients>,
+        work: impl FnOnce(&mut Gradients) -> Result<T>,
+    ) -> Result<T> {
+        check_process()?;
+        let mut made = self
+            .gradients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        work(match made.entry(file) {
+            Entry::Occupied(made) => made.into_mut(),
+            Entry::Vacant(place) => place.insert(open(&self.environment)?),
+        })
     }
 
     fn take(&self) -> Result<Lane> {
@@ -105,6 +129,11 @@ impl Drop for Pool {
         if check_process().is_err() {
             let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
             std::mem::forget(std::mem::take(&mut state.idle));
+            let gradients = self
+                .gradients
+                .get_mut()
+                .unwrap_or_else(PoisonError::into_inner);
+            std::mem::forget(std::mem::take(gradients));
         }
     }
 }

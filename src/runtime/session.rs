@@ -22,13 +22,26 @@ pub(crate) struct Graphs {
     sizes: Sizes,
 }
 
+/// The sizes that a manifest gives.
 #[derive(Clone, Copy, Debug)]
-struct Sizes {
+pub(crate) struct Sizes {
     max_tokens: usize,
-    hidden: usize,
-    heads: usize,
-    entity_types: usize,
-    relation_types: usize,
+    pub(super) hidden: usize,
+    pub(super) heads: usize,
+    pub(super) entity_types: usize,
+    pub(super) relation_types: usize,
+}
+
+impl Sizes {
+    pub(crate) fn new(manifest: &Manifest) -> Self {
+        Sizes {
+            max_tokens: manifest.max_tokens,
+            hidden: manifest.hidden_size,
+            heads: manifest.attention_heads,
+            entity_types: manifest.entities.len(),
+            relation_types: manifest.relations.len(),
+        }
+    }
 }
 
 impl Graphs {
@@ -40,13 +53,7 @@ impl Graphs {
             relations,
             ..
         } = bundle;
-        let sizes = Sizes {
-            max_tokens: manifest.max_tokens,
-            hidden: manifest.hidden_size,
-            heads: manifest.attention_heads,
-            entity_types: manifest.entities.len(),
-            relation_types: manifest.relations.len(),
-        };
+        let sizes = Sizes::new(&manifest);
         (
             manifest,
             Graphs {
@@ -83,6 +90,14 @@ pub(crate) struct Lane {
     encoder: Session,
     relations: Option<Session>,
     sizes: Sizes,
+}
+
+impl Reading {
+    /// The last layer's attention, `[heads][L][L]`; L counts `[CLS]` and `[SEP]`.
+    pub(crate) fn attention(&self) -> Result<&[f32]> {
+        let (_, values) = self.attention.try_extract_tensor::<f32>().map_err(failed)?;
+        Ok(values)
+    }
 }
 
 impl Lane {
@@ -185,17 +200,10 @@ impl Lane {
         {
             (*first, *last) = (cls, sep);
         }
-        let unfit = |file: &str, what: &str, error: Error| match error {
-            Error::OutOfMemory => Error::OutOfMemory,
-            _ => Error::ModelShape {
-                file: file.into(),
-                why: format!("a trial run on {what} failed"),
-            },
-        };
         let window = format!("{} tokens with the highest id {last_id}", ids.len());
         let reading = self
             .read(&ids)
-            .map_err(|error| unfit(ENCODER, &window, error))?;
+            .map_err(|error| error.unfit(ENCODER, &window))?;
         if self.relations.is_some() {
             let mentions = [
                 MentionTokens {
@@ -210,7 +218,7 @@ impl Lane {
                 },
             ];
             self.relate(&reading, &mentions, 2, &[(0, 1)])
-                .map_err(|error| unfit(RELATIONS, "one pair", error))?;
+                .map_err(|error| error.unfit(RELATIONS, "one pair"))?;
         }
         Ok(())
     }
@@ -239,11 +247,38 @@ impl Lane {
         })
     }
 
-    /// Scores pairs of entities of one window: `[pairs][relations + 1]` logits, "none" first.
+    /// Scores pairs of entities of one window.
     ///
-    /// `entities` is the number of entities; each has at least one of `mentions`. `pairs` holds head and tail.
+    /// Returns `[pairs][relations + 1]` logits, "none" first. `entities` is the number of entities; each has at least one of `mentions`.
+    /// `pairs` holds head and tail.
     pub(crate) fn relate(
         &mut self,
+        reading: &Reading,
+        mentions: &[MentionTokens],
+        entities: usize,
+        pairs: &[(usize, usize)],
+    ) -> Result<Vec<f32>> {
+        let width = self.sizes.relation_types + 1;
+        self.pairs("relation_logits", width, reading, mentions, entities, pairs)
+    }
+
+    /// As [`Lane::relate`], but what each pair pays attention to: `[pairs][L]`, `[CLS]` and `[SEP]` counted.
+    pub(crate) fn pair_attention(
+        &mut self,
+        reading: &Reading,
+        mentions: &[MentionTokens],
+        entities: usize,
+        pairs: &[(usize, usize)],
+    ) -> Result<Vec<f32>> {
+        let width = reading.length;
+        self.pairs("pair_attention", width, reading, mentions, entities, pairs)
+    }
+
+    /// Runs the relation graph and returns one of its outputs, `[pairs][width]`.
+    fn pairs(
+        &mut self,
+        output: &str,
+        width: usize,
         reading: &Reading,
         mentions: &[MentionTokens],
         entities: usize,
@@ -253,24 +288,8 @@ impl Lane {
             return Ok(Vec::new());
         };
         let length = reading.length;
-        let mut mention_tokens = vec![0f32; mentions.len() * length];
-        let mut entity_mentions = vec![0f32; entities * mentions.len()];
-        for ((at, mention), row) in mentions
-            .iter()
-            .enumerate()
-            .zip(mention_tokens.chunks_exact_mut(length))
-        {
-            let tokens = row
-                .get_mut(mention.first + 1..=mention.last + 1)
-                .unwrap_or_default(); // [CLS] comes first
-            let share = 1.0 / tokens.len() as f32;
-            tokens.fill(share);
-            if let Some(cell) = entity_mentions.get_mut(mention.entity * mentions.len() + at) {
-                *cell = 1.0;
-            }
-        }
-        let width = self.sizes.relation_types + 1;
-        let mut logits = Vec::with_capacity(pairs.len() * width);
+        let (mention_tokens, entity_mentions) = mention_inputs(mentions, entities, length);
+        let mut rows = Vec::with_capacity(pairs.len() * width);
         for pairs in pairs.chunks(PAIRS_PER_RUN) {
             let side = |pick: fn(&(usize, usize)) -> usize| {
                 pairs
@@ -289,10 +308,35 @@ impl Lane {
                     "pair_tail" => TensorRef::from_array_view(([tails.len()], tails.as_slice())).map_err(failed)?,
                 ])
                 .map_err(failed)?;
-            logits.extend_from_slice(floats(&outputs, "relation_logits", pairs.len() * width)?);
+            rows.extend_from_slice(floats(&outputs, output, pairs.len() * width)?);
         }
-        Ok(logits)
+        Ok(rows)
     }
+}
+
+/// `mention_tokens` `[M][L]` and `entity_mentions` `[N][M]`; `length` counts `[CLS]` and `[SEP]`.
+pub(super) fn mention_inputs(
+    mentions: &[MentionTokens],
+    entities: usize,
+    length: usize,
+) -> (Vec<f32>, Vec<f32>) {
+    let mut mention_tokens = vec![0f32; mentions.len() * length];
+    let mut entity_mentions = vec![0f32; entities * mentions.len()];
+    for ((at, mention), row) in mentions
+        .iter()
+        .enumerate()
+        .zip(mention_tokens.chunks_exact_mut(length))
+    {
+        let tokens = row
+            .get_mut(mention.first + 1..=mention.last + 1)
+            .unwrap_or_default(); // [CLS] comes first
+        let share = 1.0 / tokens.len() as f32;
+        tokens.fill(share);
+        if let Some(cell) = entity_mentions.get_mut(mention.entity * mentions.len() + at) {
+            *cell = 1.0;
+        }
+    }
+    (mention_tokens, entity_mentions)
 }
 
 /// Sessions are made one after the other: ONNX Runtime does not promise that making them is safe in parallel.
@@ -388,7 +432,11 @@ fn check(file: &str, role: &str, found: &[Outlet], wanted: &[Tensor<'_>]) -> Res
 }
 
 /// The values of an output, which must be `size` finite numbers.
-fn floats<'a>(outputs: &'a SessionOutputs<'_>, name: &str, size: usize) -> Result<&'a [f32]> {
+pub(super) fn floats<'a>(
+    outputs: &'a SessionOutputs<'_>,
+    name: &str,
+    size: usize,
+) -> Result<&'a [f32]> {
     let (_, values) = outputs
         .get(name)
         .ok_or_else(|| misshapen(name))?
@@ -412,7 +460,7 @@ fn misshapen(name: &str) -> Error {
 }
 
 /// A failure while a document is read: the message of ONNX Runtime may hold values that stem from it, so it is not passed on.
-fn failed(error: ort::Error) -> Error {
+pub(super) fn failed(error: ort::Error) -> Error {
     if is_out_of_memory(&error) {
         return Error::OutOfMemory;
     }

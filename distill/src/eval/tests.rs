@@ -98,6 +98,7 @@ impl Model for Fake {
             coverage: Default::default(),
             entity_types: ["Chemical".to_owned()].into(),
             relation_types: ["causes".to_owned()].into(),
+            origin: Default::default(),
         })
     }
 

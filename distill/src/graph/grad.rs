@@ -220,17 +220,61 @@ fn vjp(
             let r = reduce_to(g, d, x[0]);
             out.push((0, r));
         }
+        Op::QuantizedMatMul => {
+            assert!(!want[1..].contains(&true), "8-bit weights have no gradient");
+            out.push((0, quantized_vjp(g, x[1], x[2], d)));
+        }
+        Op::SkipLayerNorm { epsilon } => {
+            // The fused operator keeps neither the sum nor its statistics; products with 1/width are faster than LayerNorm itself.
+            let sum = g.add(x[0], x[1]);
+            let columns = g.shape(x[2])[0];
+            let width = columns.fixed().expect("layer norm has a fixed width");
+            let share = g.column(1.0 / width as f32, width);
+            let mean = g.matmul(sum, share, MatMul::default());
+            let centred = g.sub(sum, mean);
+            let squares = g.mul(centred, centred);
+            let variance = g.matmul(squares, share, MatMul::default());
+            let floor = g.scalar(*epsilon);
+            let variance = g.add(variance, floor);
+            let log = g.log(variance);
+            let log = g.scale(log, -0.5);
+            let inverse = g.exp(log);
+            let hat = g.mul(centred, inverse);
+            let wanted = [want[0] || want[1], want[2], want[3]];
+            for (i, r) in normalised_vjp(g, hat, inverse, x[2], x[3], d, &wanted) {
+                match i {
+                    0 => out.extend([(0, r), (1, r)]),
+                    i => out.push((i + 1, r)),
+                }
+            }
+        }
         Op::OneHot
         | Op::Shape { .. }
         | Op::Slice
         | Op::CastF32
-        | Op::QuantizedMatMul
-        | Op::SkipLayerNorm { .. } => {
+        | Op::Abs
+        | Op::MeanRows
+        | Op::ReduceMax => {
             panic!("{op:?} has no gradient")
         }
     }
     out.retain(|(i, _)| want[*i]);
     out
+}
+
+/// (dY ∘ scale) · Bᵀ by the same 8-bit product. Gradients of neighbouring tokens differ by orders of magnitude, while the product
+/// quantises all rows to one range: each row is divided by its greatest element first and multiplied by it afterwards.
+fn quantized_vjp(g: &mut Graph, weights: Tensor, scale: Tensor, d: Tensor) -> Tensor {
+    let scaled = g.mul(d, scale);
+    let size = g.abs(scaled);
+    let most = g.reduce_max(size);
+    let floor = g.scalar(f32::MIN_POSITIVE);
+    let most = g.add(most, floor); // a row of zeros stays one
+    let row = g.div(scaled, most);
+    let transposed = g.transpose(weights, &[1, 0]);
+    let one = g.scalar(1.0);
+    let product = g.quantized_matmul(row, transposed, one, None);
+    g.mul(product, most)
 }
 
 /// One extent for several.
@@ -347,7 +391,6 @@ fn matmul_vjp(
     }
 }
 
-/// x̂ = (x − μ)/σ; dγ = Σ dy x̂, dβ = Σ dy, dx = (dŷ − mean(dŷ) − x̂ mean(dŷ x̂))/σ with dŷ = γ dy.
 fn layer_norm_vjp(
     g: &mut Graph,
     x: &[Tensor],
@@ -356,17 +399,31 @@ fn layer_norm_vjp(
     want: &[bool],
     out: &mut Vec<(usize, Tensor)>,
 ) {
-    let (gamma, mean, inverse) = (x[1], y[1], y[2]);
-    let columns = g.shape(gamma)[0];
-    let width = columns.fixed().expect("layer norm has a fixed width");
+    let (mean, inverse) = (y[1], y[2]);
     let centred = g.sub(x[0], mean);
     let hat = g.mul(centred, inverse);
+    out.extend(normalised_vjp(g, hat, inverse, x[1], x[2], d, want));
+}
+
+/// y = γ x̂ + β with x̂ = (x − μ)/σ; dγ = Σ dy x̂, dβ = Σ dy, dx = (dŷ − mean(dŷ) − x̂ mean(dŷ x̂))/σ with dŷ = γ dy. `inverse` is 1/σ.
+fn normalised_vjp(
+    g: &mut Graph,
+    hat: Tensor,
+    inverse: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    d: Tensor,
+    want: &[bool],
+) -> Vec<(usize, Tensor)> {
+    let mut out = Vec::new();
+    let columns = g.shape(gamma)[0];
+    let width = columns.fixed().expect("layer norm has a fixed width");
     let u = g.mul(d, hat);
     if want[1] {
         out.push((1, reduce_to(g, u, gamma)));
     }
     if want[2] {
-        out.push((2, reduce_to(g, d, x[2])));
+        out.push((2, reduce_to(g, d, beta)));
     }
     if want[0] {
         // The two row means, as products with γ/width.
@@ -380,4 +437,5 @@ fn layer_norm_vjp(
         let c = g.sub(a, b);
         out.push((0, g.mul(c, inverse)));
     }
+    out
 }

@@ -119,6 +119,10 @@ pub enum Op {
     Tanh,
     /// Element-wise.
     Erf,
+    /// Element-wise. Not differentiable here.
+    Abs,
+    /// Mean over axis 0, kept as 1. Not differentiable here.
+    MeanRows,
     /// MS: x Φ(x), exact.
     Gelu,
     /// `A·B (+ C)` on matrices.
@@ -146,6 +150,8 @@ pub enum Op {
         /// Keep them with extent 1.
         keep: bool,
     },
+    /// Greatest over the last axis, kept as 1. Not differentiable here.
+    ReduceMax,
     /// Inputs: data, shape tensor.
     Reshape,
     /// Permutes axes.
@@ -182,9 +188,10 @@ pub enum Op {
     Slice,
     /// To float.
     CastF32,
-    /// MS `DynamicQuantizeMatMul`: float A, quantised per run to u8; i8 B with a scale per column. Not differentiable.
+    /// MS `DynamicQuantizeMatMul`: float A, quantised per run to u8; i8 B with one scale or one per column. Its gradient is the
+    /// straight-through one (Bengio et al. 2013): that of the product with the same weights, rounding taken for the identity.
     QuantizedMatMul,
-    /// MS `SkipLayerNormalization`: LayerNorm(a + b). Not differentiable; stands for Add + LayerNorm in extract graphs.
+    /// MS `SkipLayerNormalization`: LayerNorm(a + b); stands for Add + LayerNorm in extract graphs.
     SkipLayerNorm {
         /// Added to the variance.
         epsilon: f32,
@@ -257,6 +264,12 @@ impl Graph {
             vec![],
             Source::Constant(Data::F32(vec![x])),
         )
+    }
+
+    /// A column of `n` equal floats.
+    fn column(&mut self, x: f32, n: usize) -> Tensor {
+        let name = format!("c{}", self.values.len());
+        self.initializer(&name, &[n, 1], Data::F32(vec![x; n]))
     }
 
     /// A vector of integers (shapes, axes).

@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 
+use bie::bundle::is_parameter;
 use prost::Message;
 
 use super::{DType, Data, Dim, Graph, Node, Op, Source, Tensor};
@@ -125,6 +126,15 @@ const MS: &str = "com.microsoft";
 impl Graph {
     /// The ONNX model, serialised. Nodes that no output needs are left out.
     pub fn to_onnx(&self, name: &str) -> Vec<u8> {
+        self.print(name, |_| true)
+    }
+
+    /// As [`Graph::to_onnx`], without the student's parameters: whoever loads it adds them (`bie::bundle::explain_model`).
+    pub fn to_onnx_without_parameters(&self, name: &str) -> Vec<u8> {
+        self.print(name, |initializer| !is_parameter(initializer))
+    }
+
+    fn print(&self, name: &str, keep: impl Fn(&str) -> bool) -> Vec<u8> {
         let live = self.live();
         let used: HashSet<Tensor> = live
             .iter()
@@ -139,7 +149,7 @@ impl Graph {
                 Source::Input if used.contains(&Tensor(i)) => {
                     graph.input.push(self.value_info(&v.name, Tensor(i)))
                 }
-                Source::Constant(data) if used.contains(&Tensor(i)) => {
+                Source::Constant(data) if used.contains(&Tensor(i)) && keep(&v.name) => {
                     graph.initializer.push(tensor(v, data))
                 }
                 _ => {}
@@ -245,7 +255,7 @@ impl Graph {
             }
         }
         let mut input = names(inputs);
-        if *op == Op::QuantizedMatMul {
+        if *op == Op::QuantizedMatMul && input.len() > 3 {
             input.insert(3, String::new()); // the weights' zero point: absent, they are symmetric
         }
         proto::Node {
@@ -316,6 +326,8 @@ fn describe(op: &Op) -> (&'static str, &'static str, Vec<proto::Attribute>) {
         Op::Log => ("Log", "", vec![]),
         Op::Tanh => ("Tanh", "", vec![]),
         Op::Erf => ("Erf", "", vec![]),
+        Op::Abs => ("Abs", "", vec![]),
+        Op::MeanRows => ("ReduceMean", "", vec![int("keepdims", 1)]),
         Op::Gelu => ("Gelu", MS, vec![]),
         Op::Gemm { trans_a, trans_b } => (
             "Gemm",
@@ -344,6 +356,7 @@ fn describe(op: &Op) -> (&'static str, &'static str, Vec<proto::Attribute>) {
         Op::Softmax => ("Softmax", "", vec![int("axis", -1)]),
         Op::LogSoftmax => ("LogSoftmax", "", vec![int("axis", -1)]),
         Op::ReduceSum { keep, .. } => ("ReduceSum", "", vec![int("keepdims", (*keep).into())]),
+        Op::ReduceMax => ("ReduceMax", "", vec![int("keepdims", 1)]),
         Op::Reshape => ("Reshape", "", vec![]),
         Op::Transpose { perm } => ("Transpose", "", vec![ints("perm", perm)]),
         Op::Concat { axis } => ("Concat", "", vec![int("axis", *axis)]),

@@ -67,6 +67,25 @@ impl Graph {
     pub fn erf(&mut self, x: Tensor) -> Tensor {
         self.unary(Op::Erf, x)
     }
+    /// |x|.
+    pub fn abs(&mut self, x: Tensor) -> Tensor {
+        self.unary(Op::Abs, x)
+    }
+    /// The mean over axis 0, which is kept with extent 1.
+    pub fn mean_rows(&mut self, x: Tensor) -> Tensor {
+        let mut shape = self.shape(x).to_vec();
+        shape[0] = 1.into();
+        let axis = self.indices(vec![0]);
+        self.unit(Op::MeanRows, &[x, axis], shape)
+    }
+    /// The greatest of the last axis, which is kept with extent 1.
+    pub fn reduce_max(&mut self, x: Tensor) -> Tensor {
+        let mut shape = self.shape(x).to_vec();
+        let last = shape.len() - 1;
+        shape[last] = 1.into();
+        let axis = self.indices(vec![last as i64]);
+        self.unit(Op::ReduceMax, &[x, axis], shape)
+    }
     /// x Φ(x) (Hendrycks and Gimpel 2016), exact.
     pub fn gelu(&mut self, x: Tensor) -> Tensor {
         self.unary(Op::Gelu, x)
@@ -153,7 +172,7 @@ impl Graph {
         [o[0], o[1], o[2]]
     }
 
-    /// LayerNorm(a + b) as one operator, for graphs that are never differentiated.
+    /// LayerNorm(a + b) as one operator.
     pub fn skip_layer_norm(
         &mut self,
         a: Tensor,
@@ -166,19 +185,21 @@ impl Graph {
         self.unit(Op::SkipLayerNorm { epsilon }, &[a, b, gamma, beta], shape)
     }
 
-    /// `A·B` with i8 `b` `[k, n]`, `scale` `[n]` and `bias` `[n]`; A is quantised to u8 as it runs.
+    /// `A·B` with i8 `b` `[k, n]`, `scale` `[n]` or scalar, and `bias` `[n]`; A is quantised to u8 as it runs.
     pub fn quantized_matmul(
         &mut self,
         a: Tensor,
         b: Tensor,
         scale: Tensor,
-        bias: Tensor,
+        bias: Option<Tensor>,
     ) -> Tensor {
         let mut shape = self.shape(a).to_vec();
         if let Some(last) = shape.last_mut() {
             *last = self.shape(b)[1];
         }
-        self.unit(Op::QuantizedMatMul, &[a, b, scale, bias], shape)
+        let mut inputs = vec![a, b, scale];
+        inputs.extend(bias);
+        self.unit(Op::QuantizedMatMul, &inputs, shape)
     }
 
     /// Sum over `axes` (ascending).
@@ -319,7 +340,8 @@ impl Graph {
         let from = self.shape(x);
         let shape = perm.iter().map(|&p| from[p]).collect();
         let perm = perm.iter().map(|&p| p as i64).collect();
-        self.unit(Op::Transpose { perm }, &[x], shape)
+        let dtype = self.values[x.0].dtype;
+        self.node(Op::Transpose { perm }, &[x], vec![(dtype, shape)])[0]
     }
 
     /// Joins along an axis whose extents are numbers.

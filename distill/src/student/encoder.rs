@@ -55,6 +55,32 @@ pub fn encoder(
     batch: usize,
     bias: Option<Tensor>,
 ) -> Encoded {
+    let Embedded {
+        x,
+        words,
+        positions,
+    } = embed(net, c, ids, batch);
+    let (hidden, attention) = layers(net, c, x, batch, bias);
+    Encoded {
+        hidden,
+        attention,
+        words,
+        positions,
+    }
+}
+
+/// What the embedding layer hands on.
+pub struct Embedded {
+    /// `[T, d]`: its output.
+    pub x: Tensor,
+    /// As [`Encoded::words`].
+    pub words: Tensor,
+    /// As [`Encoded::positions`].
+    pub positions: Tensor,
+}
+
+/// Writes the embedding layer; see [`encoder`].
+pub fn embed(net: &mut Net<'_>, c: &Config, ids: Tensor, batch: usize) -> Embedded {
     let (d, eps) = (c.hidden_size, c.epsilon);
     let length = net.graph.shape(ids)[0];
     let words = net.embedding(ids, WORDS, c.vocab_size, d);
@@ -70,13 +96,23 @@ pub fn encoder(
         let x = net.norm(x, norm, d, eps);
         net.graph.reshape(x, shape![Dim::new(batch, "L"), d])
     };
-    let mut x = net.drop_out(x);
-    let mut out = Encoded {
-        hidden: vec![x],
-        attention: Vec::new(),
+    Embedded {
+        x: net.drop_out(x),
         words,
         positions,
-    };
+    }
+}
+
+/// Writes the layers above the embedding output `x`; see [`encoder`]. Returns [`Encoded::hidden`] and [`Encoded::attention`].
+pub fn layers(
+    net: &mut Net<'_>,
+    c: &Config,
+    mut x: Tensor,
+    batch: usize,
+    bias: Option<Tensor>,
+) -> (Vec<Tensor>, Vec<Tensor>) {
+    let (d, eps) = (c.hidden_size, c.epsilon);
+    let (mut hidden, mut attentions) = (vec![x], Vec::new());
     for layer in 0..c.layers {
         let name = format!("encoder.layer.{layer}");
         let (context, probabilities) = attention(
@@ -100,10 +136,10 @@ pub fn encoder(
         let f = net.quantizable_linear(f, &format!("{name}.output.dense"), c.intermediate_size, d);
         let f = net.drop_out(f);
         x = net.add_norm(f, a, &format!("{name}.output.LayerNorm"), d, eps);
-        out.hidden.push(x);
-        out.attention.push(probabilities);
+        hidden.push(x);
+        attentions.push(probabilities);
     }
-    out
+    (hidden, attentions)
 }
 
 /// Scaled dot-product attention of all heads: context `[T, d]` and probabilities `[batch, heads, L, L]`.

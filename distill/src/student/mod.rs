@@ -19,6 +19,18 @@ pub enum Weights<'a> {
     Float(&'a Parameters),
     /// Initialisers; the encoder's linear layers and word embeddings in 8 bits.
     Int8(&'a Parameters),
+    /// As [`Weights::Int8`], but multiplied in floats: what the 8-bit model would be if its activations were not rounded.
+    Int8AsFloat(&'a Parameters),
+}
+
+impl<'a> Weights<'a> {
+    /// The parameters, if they are kept in 8 bits.
+    fn in_8_bits(self) -> Option<&'a Parameters> {
+        match self {
+            Weights::Int8(p) | Weights::Int8AsFloat(p) => Some(p),
+            Weights::Inputs | Weights::Float(_) => None,
+        }
+    }
 }
 
 /// A graph under construction, and the rules by which its layers are written.
@@ -76,10 +88,9 @@ impl<'a> Net<'a> {
                 self.parameters.push((name.to_owned(), t));
                 t
             }
-            Weights::Float(p) | Weights::Int8(p) => {
-                self.graph
-                    .initializer(name, shape, Data::F32(p.values(name, shape).to_vec()))
-            }
+            Weights::Float(p) | Weights::Int8(p) | Weights::Int8AsFloat(p) => self
+                .graph
+                .initializer(name, shape, Data::F32(p.values(name, shape).to_vec())),
         }
     }
 
@@ -99,7 +110,7 @@ impl<'a> Net<'a> {
         inputs: usize,
         outputs: usize,
     ) -> Tensor {
-        let Weights::Int8(p) = self.weights else {
+        let Some(p) = self.weights.in_8_bits() else {
             return self.linear(x, name, inputs, outputs);
         };
         let rows = p.values(&format!("{name}.weight"), &[outputs, inputs]);
@@ -119,12 +130,18 @@ impl<'a> Net<'a> {
             .graph
             .initializer(&format!("{name}.scale"), &[outputs], Data::F32(scales));
         let b = self.parameter(&format!("{name}.bias"), &[outputs]);
-        self.graph.quantized_matmul(x, w, s, b)
+        if let Weights::Int8AsFloat(_) = self.weights {
+            // Constants: ONNX Runtime multiplies them out once, while it loads the graph.
+            let w = self.graph.cast_f32(w);
+            let w = self.graph.mul(w, s);
+            return self.graph.gemm(x, w, Some(b), false, false);
+        }
+        self.graph.quantized_matmul(x, w, s, Some(b))
     }
 
     /// Rows of an embedding table; in 8 bits with one scale per row where the weights are.
     fn embedding(&mut self, ids: Tensor, name: &str, rows: usize, columns: usize) -> Tensor {
-        let Weights::Int8(p) = self.weights else {
+        let Some(p) = self.weights.in_8_bits() else {
             let table = self.parameter(name, &[rows, columns]);
             return self.graph.gather(table, ids);
         };

@@ -1,0 +1,387 @@
+//! Methods that look inside: attention, gradients, and their products. One weight a token of the window.
+
+use super::place::{Decision, Scene};
+use super::quadrature::Refinement;
+use super::window_game::deleted_id;
+use super::{Baseline, Cancel, Deletion, Method, rollout};
+use crate::bundle::EXPLAIN;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::options::Options;
+use crate::runtime::{Differentiated, Gradient, Gradients, PairValue, Point, Sizes, SpanValue};
+
+/// Integrated gradients stop at this completeness error, or after so many steps.
+const TOLERANCE: f64 = 0.01;
+const MOST_STEPS: usize = 200;
+
+/// Weights of the window's tokens, `[CLS]` and `[SEP]` left out.
+pub(crate) struct TokenWeights {
+    pub(crate) weights: Vec<f64>,
+    pub(crate) completeness_error: Option<f64>,
+    /// Runs of an extract graph.
+    pub(crate) passes: usize,
+    /// Runs of the explain graph.
+    pub(crate) gradients: usize,
+}
+
+/// One decision of a scene, ready to be looked into.
+pub(crate) struct Inside<'a> {
+    engine: &'a Engine,
+    scene: &'a Scene,
+    decision: &'a Decision,
+    ids: Vec<i64>,
+    cancel: &'a Cancel,
+}
+
+impl<'a> Inside<'a> {
+    pub(crate) fn new(
+        engine: &'a Engine,
+        scene: &'a Scene,
+        decision: &'a Decision,
+        cancel: &'a Cancel,
+    ) -> Self {
+        Inside {
+            engine,
+            scene,
+            decision,
+            ids: engine.ids(&scene.window),
+            cancel,
+        }
+    }
+
+    /// The attention of the last layer, `[heads][tokens]`, that the decision's tokens pay to each: mean of the path's tokens, or the mean of
+    /// the tokens of both entities.
+    pub(crate) fn heads(&self) -> Result<Vec<Vec<f32>>> {
+        let asking = self.asking();
+        let length = self.ids.len();
+        let attention = self
+            .engine
+            .pool
+            .with(|lane| Ok(lane.read(&self.ids)?.attention()?.to_vec()))?;
+        Ok(attention
+            .chunks_exact(length * length)
+            .map(|head| {
+                let mut sum = vec![0f32; length - 2];
+                for row in asking
+                    .iter()
+                    .filter_map(|&at| head.get((at + 1) * length + 1..(at + 2) * length - 1))
+                {
+                    sum.iter_mut()
+                        .zip(row)
+                        .for_each(|(sum, weight)| *sum += weight / asking.len() as f32);
+                }
+                sum
+            })
+            .collect())
+    }
+
+    /// The weights by one of the methods that look inside; of the others, none.
+    pub(crate) fn weigh(&self, method: Method, options: &Options) -> Result<TokenWeights> {
+        match method {
+            Method::Attention => self.attention(),
+            Method::AttentionRollout => self.rollout(),
+            Method::InputXGradient => self.input_x_gradient(),
+            Method::AttentionXGradient => self.attention_x_gradient(),
+            Method::IntegratedGradients => self.integrated_gradients(options),
+            Method::Auto
+            | Method::Occlusion
+            | Method::Shap
+            | Method::Lime
+            | Method::GuidedOcclusion => Ok(TokenWeights {
+                weights: vec![0.0; self.ids.len() - 2],
+                completeness_error: None,
+                passes: 0,
+                gradients: 0,
+            }),
+        }
+    }
+
+    /// [`super::Method::Attention`].
+    fn attention(&self) -> Result<TokenWeights> {
+        let weights = match self.decision {
+            Decision::Span { .. } => {
+                let heads = self.heads()?;
+                let mean = |at: usize| {
+                    heads
+                        .iter()
+                        .filter_map(|head| head.get(at))
+                        .map(|&weight| f64::from(weight))
+                        .sum::<f64>()
+                        / heads.len().max(1) as f64
+                };
+                (0..self.ids.len() - 2).map(mean).collect()
+            }
+            Decision::Pair { head, tail, .. } => {
+                let pair = self.engine.pool.with(|lane| {
+                    let reading = lane.read(&self.ids)?;
+                    lane.pair_attention(
+                        &reading,
+                        &self.scene.mentions,
+                        self.scene.entities(),
+                        &[(*head, *tail)],
+                    )
+                })?;
+                self.inner(&pair)
+                    .iter()
+                    .map(|&weight| f64::from(weight))
+                    .collect()
+            }
+        };
+        Ok(TokenWeights {
+            weights,
+            completeness_error: None,
+            passes: 1,
+            gradients: 0,
+        })
+    }
+
+    /// [`super::Method::AttentionRollout`].
+    fn rollout(&self) -> Result<TokenWeights> {
+        let value = self.differentiated();
+        let layers =
+            self.with_gradients(EXPLAIN, |gradients| gradients.attention(&self.ids, &value))?;
+        let asking: Vec<usize> = self.asking().iter().map(|at| at + 1).collect();
+        let rows: Vec<&[f32]> = layers.iter().map(Vec::as_slice).collect();
+        let weights = rollout::rollout(
+            &rows,
+            self.engine.manifest.attention_heads,
+            self.ids.len(),
+            &asking,
+        )?;
+        Ok(TokenWeights {
+            weights: self.inner(&weights).to_vec(),
+            completeness_error: None,
+            passes: 0,
+            gradients: 1,
+        })
+    }
+
+    /// [`super::Method::InputXGradient`].
+    fn input_x_gradient(&self) -> Result<TokenWeights> {
+        let here = self.line(Baseline::Mask)?.at(EXPLAIN, 0.0)?;
+        Ok(self.looked(&here.by_input, 1))
+    }
+
+    /// The gradient half way between the window and the window of deleted tokens, times their difference.
+    pub(crate) fn half_way(&self, options: &Options) -> Result<TokenWeights> {
+        let baseline = match options.explain.deletion {
+            Deletion::Mask => Baseline::Mask,
+            Deletion::Pad => Baseline::Pad,
+        };
+        let point = self.line(baseline)?.at(EXPLAIN, 0.5)?;
+        Ok(self.looked(&point.by_difference, 1))
+    }
+
+    /// [`super::Method::AttentionXGradient`].
+    fn attention_x_gradient(&self) -> Result<TokenWeights> {
+        let attention = self.attention()?;
+        let mut gradient = self.input_x_gradient()?;
+        gradient
+            .weights
+            .iter_mut()
+            .zip(&attention.weights)
+            .for_each(|(weight, attention)| *weight *= attention);
+        gradient.passes += attention.passes;
+        Ok(gradient)
+    }
+
+    /// [`super::Method::IntegratedGradients`], along the straight line from the baseline, of the model without rounded activations; at most as
+    /// many gradients as the option `evaluations` says, and no more than it takes for the completeness error to be at most [`TOLERANCE`].
+    fn integrated_gradients(&self, options: &Options) -> Result<TokenWeights> {
+        let steps = options.explain.evaluations.unwrap_or(MOST_STEPS);
+        let (line, graph) = (
+            self.line(options.explain.baseline)?,
+            self.engine.manifest.smooth_graph(),
+        );
+        let mut refinement = Refinement::new(TOLERANCE, steps);
+        let mut seen: Vec<Gradient> = Vec::new();
+        while !refinement.pending().is_empty() {
+            let mut slopes = Vec::new();
+            for &node in refinement.pending() {
+                let point = line.at(graph, 1.0 - node as f32)?;
+                slopes.push((f64::from(point.value), sum(&point.by_difference)));
+                seen.push(point);
+            }
+            refinement.report(&slopes);
+        }
+        let mut integral = vec![0f64; self.ids.len()];
+        for (weight, point) in refinement.rule().weights.iter().zip(&seen) {
+            let products = point
+                .by_difference
+                .iter()
+                .map(|&product| f64::from(product));
+            integral
+                .iter_mut()
+                .zip(products)
+                .for_each(|(sum, product)| *sum += weight * product);
+        }
+        Ok(TokenWeights {
+            weights: self.inner(&integral).to_vec(),
+            completeness_error: Some(refinement.error()),
+            passes: 0,
+            gradients: seen.len(),
+        })
+    }
+
+    /// The line from the window to a baseline. `[CLS]` and `[SEP]` stay: they are no words.
+    fn line(&self, baseline: Baseline) -> Result<Line<'_>> {
+        let (token, levelling) = match baseline {
+            Baseline::Mask => (Deletion::Mask, 0.0),
+            Baseline::Pad => (Deletion::Pad, 0.0),
+            Baseline::Mean => (Deletion::Mask, 1.0),
+        };
+        let mut ids = self.ids.clone();
+        let last = ids.len() - 1;
+        ids.get_mut(1..last)
+            .unwrap_or_default()
+            .fill(deleted_id(self.engine, token)?);
+        Ok(Line {
+            inside: self,
+            baseline: ids,
+            levelling,
+            value: self.differentiated(),
+        })
+    }
+
+    /// Weights from one run of the explain graph or several.
+    fn looked(&self, row: &[f32], gradients: usize) -> TokenWeights {
+        TokenWeights {
+            weights: self
+                .inner(row)
+                .iter()
+                .map(|&weight| f64::from(weight))
+                .collect(),
+            completeness_error: None,
+            passes: 0,
+            gradients,
+        }
+    }
+
+    fn with_gradients<T>(
+        &self,
+        graph: &'static str,
+        work: impl FnOnce(&mut Gradients) -> Result<T>,
+    ) -> Result<T> {
+        self.cancel.check()?;
+        let manifest = &self.engine.manifest;
+        self.engine.pool.with_gradients(
+            graph,
+            |environment| {
+                let model = manifest.explain_model(&self.engine.folder, graph)?;
+                Gradients::open(environment, graph, &model, Sizes::new(manifest))
+            },
+            work,
+        )
+    }
+
+    fn differentiated(&self) -> Differentiated {
+        let manifest = &self.engine.manifest;
+        match self.decision {
+            Decision::Span {
+                label, path, rival, ..
+            } => {
+                let span = |label: usize, path: &[(usize, usize)], weight| SpanValue {
+                    label,
+                    path: path.to_vec(),
+                    sharpness: manifest
+                        .entities
+                        .get(label)
+                        .map_or(1.0, |kind| 1.0 / kind.temperature),
+                    weight,
+                };
+                let mut spans = vec![span(*label, path, 1.0)];
+                spans.extend(rival.as_ref().map(|(label, path)| span(*label, path, -1.0)));
+                Differentiated {
+                    spans,
+                    relations: None,
+                }
+            }
+            Decision::Pair {
+                head,
+                tail,
+                admitted,
+                label,
+                rival,
+            } => {
+                let labels = manifest.relations.len() + 1;
+                let mut weights = vec![0f32; labels];
+                for (label, weight) in [(Some(label), 1.0), (rival.as_ref(), -1.0)] {
+                    if let Some(slot) = label.and_then(|label| weights.get_mut(label + 1)) {
+                        *slot = weight;
+                    }
+                }
+                let relations = PairValue {
+                    mentions: self.scene.mentions.clone(),
+                    entities: self.scene.entities(),
+                    head: *head,
+                    tail: *tail,
+                    sharpness: manifest
+                        .relations
+                        .get(*label)
+                        .map_or(1.0, |kind| 1.0 / kind.temperature),
+                    admitted: (0..labels)
+                        .map(|slot| slot == 0 || admitted.contains(&(slot - 1)))
+                        .collect(),
+                    weights,
+                };
+                Differentiated {
+                    spans: Vec::new(),
+                    relations: Some(relations),
+                }
+            }
+        }
+    }
+
+    /// The tokens whose attention is the decision's: those of the path, or of both entities.
+    fn asking(&self) -> Vec<usize> {
+        match self.decision {
+            Decision::Span { path, .. } => path.iter().map(|step| step.0).collect(),
+            Decision::Pair { head, tail, .. } => [head, tail]
+                .into_iter()
+                .flat_map(|&entity| self.scene.mentions_of(entity))
+                .flatten()
+                .collect(),
+        }
+    }
+
+    /// A row over all tokens without `[CLS]` and `[SEP]`.
+    fn inner<'r, T>(&self, row: &'r [T]) -> &'r [T] {
+        row.get(1..self.ids.len() - 1).unwrap_or_default()
+    }
+}
+
+/// The straight line from a window to a baseline.
+struct Line<'a> {
+    inside: &'a Inside<'a>,
+    baseline: Vec<i64>,
+    levelling: f32,
+    value: Differentiated,
+}
+
+impl Line<'_> {
+    /// The gradient where `retreat` of the way is gone.
+    fn at(&self, graph: &'static str, retreat: f32) -> Result<Gradient> {
+        let Line {
+            inside,
+            baseline,
+            levelling,
+            value,
+        } = self;
+        let point = Point {
+            ids: &inside.ids,
+            baseline,
+            levelling: *levelling,
+            retreat,
+        };
+        inside.with_gradients(graph, |gradients| gradients.at(point, value))
+    }
+}
+
+fn sum(row: &[f32]) -> f64 {
+    row.iter().map(|&x| f64::from(x)).sum()
+}
+
+/// `|Σ − change| / |change|`.
+pub(crate) fn completeness_error(sum: f64, change: f64) -> f64 {
+    (sum - change).abs() / change.abs().max(f64::MIN_POSITIVE)
+}
