@@ -1,5 +1,6 @@
 /*
- * bie: biomedical information extraction in the host's process. Text in; entities and the relations between them out.
+ * bie: biomedical information extraction in the host's process. Text in; entities, the relations between them and the
+ * evidence for each out.
  *
  * Generated from src/ffi by tests/header.rs. Do not edit: change the comments there.
  *
@@ -13,15 +14,23 @@
  *     for (; n-- > 0; m++) printf("%s %.*s\n", bie_engine_label(engine, m->label, NULL), (int)(m->end - m->start), text + m->start);
  *     bie_result_free(result); bie_engine_free(engine);
  *
- * Whole programs: examples/extract.c, examples/extract.cpp. Compile with `cc -Iinclude program.c -lbie`.
+ * And why, for the first relation:
+ *
+ *     bie_target target = {.kind = BIE_TARGET_RELATION, .index = 0}; bie_explanation *why;
+ *     if (bie_explain(engine, text, strlen(text), result, &target, NULL, NULL, &why, &error)) die(bie_error_message(error, NULL));
+ *     const bie_evidence *e = bie_explanation_evidence_for(why, &n);
+ *     for (; n-- > 0; e++) printf("because of: %.*s\n", (int)(e->end - e->start), text + e->start);
+ *     bie_explanation_free(why);
+ *
+ * Whole programs: examples/extract.c, examples/explain.c, both also in C++. Compile with `cc -Iinclude program.c -lbie`.
  *
  *
  * OWNERSHIP
  *
- * - What a function writes through `out` or `err`, and what `bie_options_new` returns, is yours. Free it once, with the
- *   free function of its type. Every free function takes NULL, returns nothing and may be called on any thread.
- * - Objects are independent: a result needs no engine, an engine no options, an error nothing. Free them in any order.
- *   Only do not free an object while another thread is in a call that uses it.
+ * - What a function writes through `out` or `err`, and what a function named `_new` returns, is yours. Free it once,
+ *   with the free function of its type. Every free function takes NULL, returns nothing and may be called on any thread.
+ * - Objects are independent: a result needs no engine, an explanation no result, an engine no options, an error nothing.
+ *   Free them in any order. Only do not free an object while another thread is in a call that uses it.
  * - Inputs are borrowed for the call and copied where they are kept. Strings go in as a pointer and a length in bytes;
  *   they need no NUL at the end and may hold NUL bytes. (NULL, 0) is the empty string.
  * - Strings and arrays that a function returns belong to the object that they were asked from and live as long as it.
@@ -41,9 +50,10 @@
  *
  * THREADS
  *
- * - bie_engine: any number of threads may call bie_extract and bie_extract_batch on one engine. Results do not depend
- *   on the number of threads, on `sessions`, or on the order of texts.
- * - bie_options: one writer, or many readers. bie_result and bie_error: any number of readers.
+ * - bie_engine: any number of threads may call bie_extract, bie_explain and their batches on one engine. Results do not
+ *   depend on the number of threads, on `sessions`, or on the order of calls.
+ * - bie_options: one writer, or many readers. bie_result, bie_explanation and bie_error: any number of readers.
+ *   bie_cancel: any thread may raise it at any time.
  * - One thing is global: the first engine opens ONNX Runtime for the whole process, and it stays until the end.
  *   So do not call bie from DllMain, static destructors or atexit handlers, nor in a child after fork without exec,
  *   and do not unload the library while an engine lives.
@@ -54,6 +64,16 @@
  * - Texts are UTF-8. Positions count from 0 in the unit of the option `offset_unit`: bytes of UTF-8 (C, C++, Rust),
  *   code units of UTF-16 (Java, .NET, JavaScript) or code points (Python). `start` is the first position, `end` the
  *   first one after. No position lies inside a character. A text has at most 2^31-1 bytes, so each fits an int.
+ *
+ *
+ * EXPLANATIONS
+ *
+ * - An explanation belongs to one decision on one text: give bie_explain the text and the result that bie_extract made
+ *   of it. Both are compared with what the engine sees; a result of another bundle or text is refused.
+ * - Show the evidence with what it was measured to do: `score` falls to `without_evidence` when the words are deleted.
+ *   Where `unreliable` is 1 it hardly falls, so do not show the words as a reason.
+ * - A call may take long (method, length of the text): bound it with `time_budget_ms`, or give it a bie_cancel and raise
+ *   that from another thread; it then returns BIE_ERR_CANCELLED within 50 milliseconds.
  *
  *
  * OPTIONS (bie_options_set_str for words and text, _set_i64 for integers, _set_f64 for numbers; all optional)
@@ -69,7 +89,25 @@
  * - min_score (a number from 0 to 1; extract). Default: the thresholds of the bundle, one for each type.
  *   Entities and relations scored below are not reported; replaces the bundle's thresholds.
  * - threads (an integer from 1 to 64; extract). Default: 1.
- *   So many windows of this text run at once, within `sessions`. The result does not depend on it.
+ *   So many windows of this text run at once, within `sessions`; in `explain`, so many deletions. The result does not depend on it.
+ * - method (one of auto, attention, attention_rollout, input_x_gradient, attention_x_gradient, integrated_gradients, occlusion, shap, lime, guided_occlusion; explain). Default: auto.
+ *   How words are weighed. `auto`: the most faithful method that the budget admits. `attention_rollout` is a view, not evidence.
+ * - players (one of words, units; explain). Default: words.
+ *   What occlusion, shap and lime delete: single words, or whole entities and the clauses between them.
+ * - deletion (one of mask, pad; explain). Default: mask.
+ *   What stands in for a deleted token: [MASK] or [PAD].
+ * - baseline (one of mask, pad, mean; explain). Default: mask.
+ *   Where gradients start from: every token [MASK], every token [PAD], or the mean of the window's embeddings.
+ * - evaluations (an integer from 1 to 1000000; explain). Default: what the method needs: see docs/explain.md.
+ *   At most so many forward passes for methods that sample (shap, lime, auto); integrated gradients: at most so many steps.
+ * - time_budget_ms (an integer from 1 to 86400000; explain). Default: none.
+ *   After this time sampling ends with what it has, and the explanation says so (`cut_short`). Without it equal calls give equal bytes.
+ * - seed (an integer from 0 to 9223372036854775807; explain). Default: 0.
+ *   Of the sampling in shap, lime and the random deletions of `faithfulness`.
+ * - faithfulness (one of off, on; explain). Default: off.
+ *   Measure comprehensiveness and sufficiency of the explanation, against random words: about 40 more forward passes.
+ * - attention_heads (one of off, on; explain). Default: off.
+ *   Add the last layer's attention, head by head, as a view.
  *
  *
  * VERSIONS
@@ -77,7 +115,8 @@
  * - Before version 1.0 anything may change with the minor version, and the library's name says so (libbie.so.0).
  *   From 1.0 on nothing is removed, reordered or renumbered: a change is a new function. Check at start that
  *   bie_abi_version() is `BIE_ABI_MAJOR << 16 | BIE_ABI_MINOR`.
- * - Records (bie_mention, bie_relation, bie_range) never change. New option keys need no new header.
+ * - Records (bie_mention, bie_relation, bie_range, bie_target, bie_summary, bie_word, bie_evidence) never change. New
+ *   option keys need no new header.
  */
 
 #ifndef BIE_H
@@ -129,7 +168,7 @@ enum bie_status
     BIE_ERR_INVALID_UTF8 = 4,
     /// The text is longer than the option `max_text_bytes`.
     BIE_ERR_TEXT_TOO_LONG = 5,
-    /// Reserved for calls that can be cancelled.
+    /// The call's `bie_cancel` was raised.
     BIE_ERR_CANCELLED = 6,
     /// A file of the bundle is missing or cannot be read.
     BIE_ERR_IO = 100,
@@ -162,6 +201,67 @@ typedef int32_t bie_status;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+/// How words were weighed; the names are those of the option `method`. Numbers are never changed or reused.
+enum bie_method
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /// Never in a result: the method that `auto` chose is.
+    BIE_METHOD_AUTO = 0,
+    /// Attention: of a relation the pair's, of an entity the last layer's.
+    BIE_METHOD_ATTENTION = 1,
+    /// Attention through all layers: a view, known to explain little.
+    BIE_METHOD_ATTENTION_ROLLOUT = 2,
+    /// Gradient at the embedding times the embedding.
+    BIE_METHOD_INPUT_X_GRADIENT = 3,
+    /// Attention times input times gradient.
+    BIE_METHOD_ATTENTION_X_GRADIENT = 4,
+    /// Integrated gradients.
+    BIE_METHOD_INTEGRATED_GRADIENTS = 5,
+    /// The score lost when a word is deleted.
+    BIE_METHOD_OCCLUSION = 6,
+    /// Shapley values.
+    BIE_METHOD_SHAP = 7,
+    /// A linear model of sampled deletions.
+    BIE_METHOD_LIME = 8,
+    /// The gradient half way to the baseline proposes words, deleting them disposes. What `auto` takes for words.
+    BIE_METHOD_GUIDED_OCCLUSION = 9,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum bie_method bie_method;
+#else
+typedef int32_t bie_method;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/// What a `bie_target` names. Numbers are never changed or reused.
+enum bie_target_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /// A mention that was reported: `index`.
+    BIE_TARGET_ENTITY = 1,
+    /// A relation that was reported: `index`.
+    BIE_TARGET_RELATION = 2,
+    /// A span and an entity type, reported or not: `start`, `end`, `label`.
+    BIE_TARGET_SPAN = 3,
+    /// A relation between the entities of two reported mentions, reported or not: `head`, `tail`, `label`.
+    BIE_TARGET_PAIR = 4,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum bie_target_kind bie_target_kind;
+#else
+typedef int32_t bie_target_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/// A flag that ends calls from another thread. One may serve any number of calls; once raised it stays up.
+typedef struct bie_cancel bie_cancel;
+
 /// A model bundle, loaded, checked and ready to read texts.
 ///
 /// Any number of threads may use one engine at the same time. At most as many windows of text as the option `sessions`
@@ -171,7 +271,12 @@ typedef struct bie_engine bie_engine;
 /// Why a call failed. Immutable: may be read by many threads. Independent of every other object.
 typedef struct bie_error bie_error;
 
-/// Settings for `bie_engine_open` and `bie_extract`. The keys are listed at the top of this header.
+/// Why one decision was made. Immutable: may be read by many threads.
+///
+/// Owns all it returns and points into no engine, result, options or text: free them in any order.
+typedef struct bie_explanation bie_explanation;
+
+/// Settings for `bie_engine_open`, `bie_extract` and `bie_explain`. The keys are listed at the top of this header.
 ///
 /// One thread may write, or many may read. The calls that take options copy what they need: the object may be changed
 /// or freed when they have returned.
@@ -228,6 +333,101 @@ typedef struct {
     uint32_t end;
 } bie_range;
 
+/// A decision to be explained. This record never changes.
+///
+/// Set what its kind reads and leave the rest 0, as an initialiser does: `{.kind = BIE_TARGET_RELATION, .index = 2}`,
+/// `{.kind = BIE_TARGET_PAIR, .head = 0, .tail = 3, .label = 1, .has_rival = 1, .rival = 0}`.
+typedef struct {
+    /// One of `bie_target_kind`.
+    int32_t kind;
+    /// Index into the array of `bie_result_mentions` or `bie_result_relations`.
+    uint32_t index;
+    /// First position of a span, in the unit of the result.
+    uint32_t start;
+    /// One past its last position.
+    uint32_t end;
+    /// A mention of the head: index into the array of `bie_result_mentions`.
+    uint32_t head;
+    /// A mention of the tail: index into the array of `bie_result_mentions`.
+    uint32_t tail;
+    /// Entity type of a span, relation type of a pair.
+    uint32_t label;
+    /// 1: why this type rather than `rival`? 0: why this type?
+    uint32_t has_rival;
+    /// Another entity type of the span, or another relation type of the pair.
+    uint32_t rival;
+    /// 0.
+    uint32_t reserved[3];
+} bie_target;
+
+/// The figures of an explanation. This record never changes.
+///
+/// "Value" is the score, or the score minus the rival's where a rival was named. What was not asked for or does not
+/// apply is NaN.
+typedef struct {
+    /// The method that was used.
+    bie_method method;
+    /// 1 if `auto` chose it, else 0.
+    uint32_t chosen;
+    /// 1 if deleting the evidence moves the value by less than a tenth of it: do not show this as a reason. Else 0.
+    uint32_t unreliable;
+    /// 1 if the time budget ended the work early, so that an equal call may give other weights. Else 0.
+    uint32_t cut_short;
+    /// Probability of the decision, as `bie_extract` reports it, 0 to 1.
+    float score;
+    /// Probability of the rival, or NaN.
+    float rival_score;
+    /// The value with every word deleted.
+    float baseline_score;
+    /// The value without the evidence that speaks for the decision.
+    float without_evidence;
+    /// How far the sum of all weights is from the value minus its baseline, as a share of that; NaN for methods that
+    /// do not claim it.
+    float completeness_error;
+    /// Of LIME: R² of its linear model, at most 1; else NaN.
+    float fit;
+    /// Mean loss of value when the heaviest words are deleted, higher is better; NaN without the option `faithfulness`.
+    float comprehensiveness;
+    /// Mean loss of value when only they are kept, lower is better; NaN without the option `faithfulness`.
+    float sufficiency;
+    /// `comprehensiveness` of as many random words, or NaN.
+    float random_comprehensiveness;
+    /// `sufficiency` of as many random words, or NaN.
+    float random_sufficiency;
+    /// What it cost, in forward passes of the window.
+    uint32_t evaluations;
+    /// 0.
+    uint32_t reserved[5];
+} bie_summary;
+
+/// What one word has to do with a decision. This record never changes.
+typedef struct {
+    /// First position, in the unit of the result that was explained.
+    uint32_t start;
+    /// One past the last position.
+    uint32_t end;
+    /// How much the word speaks for the decision (positive) or against it (negative), in the method's own scale.
+    float weight;
+    /// Standard error of the weight where the method samples, else 0.
+    float standard_error;
+    /// 1 if the word belongs to the entity, or to a mention of either end of the relation; else 0.
+    uint32_t in_target;
+    /// 0.
+    uint32_t reserved[3];
+} bie_word;
+
+/// A piece of the text that speaks for or against a decision. This record never changes.
+typedef struct {
+    /// First position, in the unit of the result that was explained.
+    uint32_t start;
+    /// One past the last position.
+    uint32_t end;
+    /// Sum of the weights of its words.
+    float weight;
+    /// 0.
+    uint32_t reserved;
+} bie_evidence;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -249,7 +449,7 @@ const char *bie_version(void);
 
 /// Whether the loaded library has a feature: 1 or 0. A name that it does not know is 0.
 ///
-/// Names: "entities", "relations".
+/// Names: "entities", "relations", "explanations".
 ///
 /// - `name`, `name_len`: UTF-8 and its length in bytes; borrowed for the call.
 ///
@@ -347,7 +547,8 @@ BIE_API void bie_options_free(bie_options *options);
 /// Takes tens to hundreds of milliseconds; open once and keep the engine.
 ///
 /// - `path`, `path_len`: the bundle's folder, UTF-8 and its length in bytes; borrowed for the call.
-/// - `options`: NULL for the defaults; copied. They also serve every `bie_extract` on this engine that passes NULL.
+/// - `options`: NULL for the defaults; copied. They also serve every `bie_extract` and `bie_explain` on
+///   this engine that passes NULL.
 /// - `out`: gets NULL, or on success an engine to be freed with `bie_engine_free`.
 /// - `err`: gets NULL, or on failure an error to be freed with `bie_error_free`; may be NULL.
 ///
@@ -492,6 +693,143 @@ const char *bie_result_json(const bie_result *result,
 ///
 /// Errors: none. Threads: any, once, when no other thread reads the result. Since 0.1.
 BIE_API void bie_result_free(bie_result *result);
+
+/// Makes a flag that is down.
+///
+/// Returns an object to be freed with `bie_cancel_free`; NULL only after a defect of the library.
+///
+/// Errors: none. Threads: any. Since 0.1.
+BIE_API bie_cancel *bie_cancel_new(void);
+
+/// Raises a flag and returns at once: every running call that was given it ends within 50 milliseconds with
+/// `BIE_ERR_CANCELLED`, every later one at once. NULL is allowed and nothing.
+///
+/// Errors: none. Threads: any, any number of times, but not from a signal handler. Since 0.1.
+BIE_API void bie_cancel_raise(const bie_cancel *cancel);
+
+/// Frees a flag. NULL is allowed.
+///
+/// Errors: none. Threads: any, once, when no call that was given it is running. Since 0.1.
+BIE_API void bie_cancel_free(bie_cancel *cancel);
+
+/// Explains why a decision was made: weighs every word around it and measures what deleting the evidence does.
+///
+/// The decision need not have been reported: any span and type, any two mentions and relation that one window of the
+/// text holds together. Costs from a few to some hundred times the reading of that window, as the method says; the
+/// options `time_budget_ms` and `evaluations` bound it. Equal calls give equal bytes unless a time budget ended one.
+///
+/// - `engine`: shared; many threads may call at once. The first call loads what gradients need.
+/// - `text`, `text_len`: the text that `result` is of, UTF-8 and its length in bytes; borrowed for the call.
+/// - `result`: what `bie_extract` of this bundle gave for that text; borrowed for the call.
+/// - `target`: the decision; borrowed for the call.
+/// - `options`: NULL for those given to `bie_engine_open`; borrowed for the call. Offsets have the unit of `result`.
+/// - `cancel`: NULL, or a flag that ends the call when another thread raises it; borrowed for the call.
+/// - `out`: gets NULL, or on success an explanation to be freed with `bie_explanation_free`.
+/// - `err`: gets NULL, or on failure an error to be freed with `bie_error_free`; may be NULL.
+///
+/// Errors: `BIE_ERR_NULL`; `BIE_ERR_INVALID_ARGUMENT` (the result is of another bundle or text; the target has an index,
+/// type, rival or span that does not exist, an entity that is its own partner, or a pair that the schema does not admit
+/// or no window holds; fields that are not 0); `BIE_ERR_INVALID_UTF8`; `BIE_ERR_CANCELLED`; all from `BIE_ERR_IO` to
+/// `BIE_ERR_OUT_OF_MEMORY`; `BIE_ERR_PANIC`, `BIE_ERR_POISONED`. Threads: any. Since 0.1.
+BIE_API
+bie_status bie_explain(const bie_engine *engine,
+                       const char *text,
+                       size_t text_len,
+                       const bie_result *result,
+                       const bie_target *target,
+                       const bie_options *options,
+                       const bie_cancel *cancel,
+                       bie_explanation **out,
+                       bie_error **err);
+
+/// Explains several decisions on one text: all of them or, on the first failure, none. Decisions of one window share
+/// their forward passes, so ten together cost much less than ten calls. Weights are those of single calls up to rounding.
+///
+/// - `engine`, `text`, `text_len`, `result`, `options`, `cancel`: as for `bie_explain`.
+/// - `targets`, `count`: the decisions; borrowed for the call.
+/// - `out`: `count` slots; each gets NULL, or on success an explanation to be freed with `bie_explanation_free`.
+/// - `err`: gets NULL, or on failure an error to be freed with `bie_error_free`; may be NULL. Where one target is at
+///   fault, the message begins with its number, counted from 0: "target 3: ".
+///
+/// Errors: as for `bie_explain`. Threads: any. Since 0.1.
+BIE_API
+bie_status bie_explain_batch(const bie_engine *engine,
+                             const char *text,
+                             size_t text_len,
+                             const bie_result *result,
+                             const bie_target *targets,
+                             size_t count,
+                             const bie_options *options,
+                             const bie_cancel *cancel,
+                             bie_explanation **out,
+                             bie_error **err);
+
+/// The figures: method, scores, what deleting the evidence does, and how far to trust it.
+///
+/// Returns memory of the explanation; NULL when `explanation` is NULL.
+///
+/// Errors: none. Threads: any. Since 0.1.
+BIE_API const bie_summary *bie_explanation_summary(const bie_explanation *explanation);
+
+/// Every word of the window that the decision was made in, in the order of the text.
+///
+/// - `count`: gets their number.
+///
+/// Returns memory of the explanation; NULL when there are none, or when `explanation` or `count` is NULL.
+///
+/// Errors: none. Threads: any. Since 0.1.
+BIE_API const bie_word *bie_explanation_words(const bie_explanation *explanation, size_t *count);
+
+/// The pieces of the text that speak for the decision, at most three, heaviest first.
+///
+/// - `count`: gets their number.
+///
+/// Returns memory of the explanation; NULL when there are none, or when `explanation` or `count` is NULL.
+///
+/// Errors: none. Threads: any. Since 0.1.
+BIE_API const bie_evidence *bie_explanation_evidence_for(const bie_explanation *explanation, size_t *count);
+
+/// The pieces of the text that speak against the decision, at most three, heaviest first.
+///
+/// - `count`: gets their number.
+///
+/// Returns memory of the explanation; NULL when there are none, or when `explanation` or `count` is NULL.
+///
+/// Errors: none. Threads: any. Since 0.1.
+BIE_API
+const bie_evidence *bie_explanation_evidence_against(const bie_explanation *explanation,
+                                                     size_t *count);
+
+/// The last layer's attention, head by head: a view of the model, not a reason. With the option `attention_heads` only.
+///
+/// - `heads`: gets the number of heads, 0 without the option; may be NULL.
+/// - `words`: gets the number of words, those of `bie_explanation_words`, 0 without the option; may be NULL.
+///
+/// Returns `heads` rows of `words` numbers, what the target's tokens pay to each word, in memory of the explanation;
+/// NULL without the option or when `explanation` is NULL.
+///
+/// Errors: none. Threads: any. Since 0.1.
+BIE_API
+const float *bie_explanation_heads(const bie_explanation *explanation,
+                                   size_t *heads,
+                                   size_t *words);
+
+/// The whole explanation as canonical JSON, one line without a line feed: equal explanations give equal bytes. It quotes
+/// the evidence's text. Built at the first call and kept.
+///
+/// - `len`: gets the length in bytes, without the NUL at the end; may be NULL.
+///
+/// Returns UTF-8 in memory of the explanation; NULL when `explanation` is NULL, or after a defect of the library.
+///
+/// Errors: none. Threads: any. Since 0.1.
+BIE_API
+const char *bie_explanation_json(const bie_explanation *explanation,
+                                 size_t *len);
+
+/// Frees an explanation. NULL is allowed.
+///
+/// Errors: none. Threads: any, once, when no other thread reads the explanation. Since 0.1.
+BIE_API void bie_explanation_free(bie_explanation *explanation);
 
 #ifdef __cplusplus
 }  // extern "C"

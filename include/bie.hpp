@@ -4,6 +4,9 @@
 //     bie::Result result = engine.extract(text);
 //     for (const bie_mention &m : result.mentions())
 //         std::cout << engine.label(m.label) << ' ' << text.substr(m.start, m.end - m.start) << '\n';
+//     bie::Explanation why = engine.explain(text, result, bie::Target::relation(0));
+//     for (const bie_evidence &e : why.evidence_for())
+//         std::cout << "because of: " << text.substr(e.start, e.end - e.start) << '\n';
 //
 // Objects are moved, not copied. What a member function returns as a view, a span or a reference belongs to the object
 // and lives as long as it. Threads: as in bie.h; one Engine serves any number of them.
@@ -34,7 +37,7 @@ private:
     bie_status status_;
 };
 
-// A read-only array that belongs to a Result.
+// A read-only array that belongs to a Result or an Explanation.
 template <typename T> class Span {
 public:
     Span() noexcept = default;
@@ -55,8 +58,10 @@ private:
 namespace detail {
 
 struct Free {
+    void operator()(bie_cancel *cancel) const noexcept { bie_cancel_free(cancel); }
     void operator()(bie_engine *engine) const noexcept { bie_engine_free(engine); }
     void operator()(bie_error *error) const noexcept { bie_error_free(error); }
+    void operator()(bie_explanation *explanation) const noexcept { bie_explanation_free(explanation); }
     void operator()(bie_options *options) const noexcept { bie_options_free(options); }
     void operator()(bie_result *result) const noexcept { bie_result_free(result); }
 };
@@ -172,6 +177,112 @@ private:
     detail::Handle<bie_result> handle_;
 };
 
+// A decision to be explained, and on request what it is to be compared with: "why this type rather than that one?".
+class Target {
+public:
+    // A mention or relation that was reported, by its index in the Result.
+    static Target entity(std::uint32_t index) noexcept { return of_index(BIE_TARGET_ENTITY, index); }
+    static Target relation(std::uint32_t index) noexcept { return of_index(BIE_TARGET_RELATION, index); }
+
+    // Any span and entity type.
+    static Target span(std::uint32_t start, std::uint32_t end, std::uint32_t label) noexcept {
+        Target target(BIE_TARGET_SPAN);
+        target.target_.start = start;
+        target.target_.end = end;
+        target.target_.label = label;
+        return target;
+    }
+
+    // Any relation type between the entities of two mentions, by their indices in the Result.
+    static Target pair(std::uint32_t head, std::uint32_t tail, std::uint32_t label) noexcept {
+        Target target(BIE_TARGET_PAIR);
+        target.target_.head = head;
+        target.target_.tail = tail;
+        target.target_.label = label;
+        return target;
+    }
+
+    // The same decision against another type: Target::relation(0).rather_than(1).
+    Target rather_than(std::uint32_t rival) const noexcept {
+        Target target = *this;
+        target.target_.has_rival = 1;
+        target.target_.rival = rival;
+        return target;
+    }
+
+    const bie_target &get() const noexcept { return target_; }
+
+private:
+    explicit Target(bie_target_kind kind) noexcept { target_.kind = kind; }
+
+    static Target of_index(bie_target_kind kind, std::uint32_t index) noexcept {
+        Target target(kind);
+        target.target_.index = index;
+        return target;
+    }
+
+    bie_target target_{};
+};
+
+// Ends calls from another thread: they throw an Error whose status is BIE_ERR_CANCELLED.
+class Cancel {
+public:
+    Cancel() : handle_(bie_cancel_new()) {
+        if (!handle_) throw Error(BIE_ERR_PANIC, "bie_cancel_new failed");
+    }
+
+    // From any thread, while this object lives. It stays up.
+    void raise() const noexcept { bie_cancel_raise(get()); }
+
+    const bie_cancel *get() const noexcept { return handle_.get(); }
+
+private:
+    detail::Handle<bie_cancel> handle_;
+};
+
+// Why one decision was made. Needs neither the engine nor the result nor the text.
+class Explanation {
+public:
+    // Takes over what bie_explain returned.
+    explicit Explanation(bie_explanation *explanation) noexcept : handle_(explanation) {}
+
+    // Method, scores, what deleting the evidence does, and how far to trust it; NaN where absent.
+    const bie_summary &summary() const noexcept { return *bie_explanation_summary(get()); }
+
+    Span<bie_word> words() const noexcept { return span<bie_word>(bie_explanation_words); }
+    Span<bie_evidence> evidence_for() const noexcept { return span<bie_evidence>(bie_explanation_evidence_for); }
+    Span<bie_evidence> evidence_against() const noexcept { return span<bie_evidence>(bie_explanation_evidence_against); }
+
+    // With the option "attention_heads" one row a head, with a number for each word; otherwise none.
+    std::vector<Span<float>> heads() const {
+        std::size_t heads = 0, words = 0;
+        const float *data = bie_explanation_heads(get(), &heads, &words);
+        std::vector<Span<float>> rows;
+        rows.reserve(heads);
+        for (std::size_t head = 0; head < heads; head++) rows.emplace_back(data + head * words, words);
+        return rows;
+    }
+
+    // The whole explanation as canonical JSON.
+    std::string_view json() const {
+        std::size_t length = 0;
+        const char *data = bie_explanation_json(get(), &length);
+        if (data == nullptr) throw Error(BIE_ERR_PANIC, "bie_explanation_json failed");
+        return {data, length};
+    }
+
+    const bie_explanation *get() const noexcept { return handle_.get(); }
+
+private:
+    template <typename T> Span<T> span(const T *(*lend)(const bie_explanation *, std::size_t *)) const noexcept {
+        std::size_t count = 0;
+        const T *data = lend(get(), &count);
+        return {data, count};
+    }
+
+    detail::Handle<bie_explanation> handle_;
+};
+
 // A model bundle, ready to read texts.
 class Engine {
 public:
@@ -187,6 +298,31 @@ public:
     std::vector<Result> extract(const std::vector<std::string_view> &texts) const { return extract(texts, nullptr); }
     std::vector<Result> extract(const std::vector<std::string_view> &texts, const Options &options) const {
         return extract(texts, options.get());
+    }
+
+    // Explains a decision on `text`, of which `result` is. Another thread may end the call through `cancel`.
+    Explanation explain(std::string_view text, const Result &result, const Target &target) const {
+        return explain(text, result, target, nullptr, nullptr);
+    }
+    Explanation explain(std::string_view text, const Result &result, const Target &target, const Options &options) const {
+        return explain(text, result, target, options.get(), nullptr);
+    }
+    Explanation explain(std::string_view text, const Result &result, const Target &target, const Options &options,
+                        const Cancel &cancel) const {
+        return explain(text, result, target, options.get(), cancel.get());
+    }
+
+    // Explains several decisions, which share their work; on the first failure none.
+    std::vector<Explanation> explain(std::string_view text, const Result &result, const std::vector<Target> &targets) const {
+        return explain(text, result, targets, nullptr, nullptr);
+    }
+    std::vector<Explanation> explain(std::string_view text, const Result &result, const std::vector<Target> &targets,
+                                     const Options &options) const {
+        return explain(text, result, targets, options.get(), nullptr);
+    }
+    std::vector<Explanation> explain(std::string_view text, const Result &result, const std::vector<Target> &targets,
+                                     const Options &options, const Cancel &cancel) const {
+        return explain(text, result, targets, options.get(), cancel.get());
     }
 
     std::string_view model_id() const noexcept { return view(bie_engine_model_id); }
@@ -230,6 +366,33 @@ private:
         detail::check(status, error);
         for (bie_result *result : outputs) results.emplace_back(result);
         return results;
+    }
+
+    Explanation explain(std::string_view text, const Result &result, const Target &target, const bie_options *options,
+                        const bie_cancel *cancel) const {
+        bie_explanation *explanation;
+        bie_error *error;
+        const bie_status status = bie_explain(get(), text.data(), text.size(), result.get(), &target.get(), options, cancel,
+                                              &explanation, &error);
+        detail::check(status, error);
+        return Explanation(explanation);
+    }
+
+    std::vector<Explanation> explain(std::string_view text, const Result &result, const std::vector<Target> &targets,
+                                     const bie_options *options, const bie_cancel *cancel) const {
+        std::vector<bie_target> inputs;
+        inputs.reserve(targets.size());
+        for (const Target &target : targets) inputs.push_back(target.get());
+        // As above: all memory is there before the call.
+        std::vector<bie_explanation *> outputs(targets.size());
+        std::vector<Explanation> explanations;
+        explanations.reserve(targets.size());
+        bie_error *error;
+        const bie_status status = bie_explain_batch(get(), text.data(), text.size(), result.get(), inputs.data(),
+                                                    inputs.size(), options, cancel, outputs.data(), &error);
+        detail::check(status, error);
+        for (bie_explanation *explanation : outputs) explanations.emplace_back(explanation);
+        return explanations;
     }
 
     template <typename Function, typename... Arguments>

@@ -20,8 +20,12 @@ readelf -d sdk/lib/libbie.so | grep -q 'SONAME.*\[libbie\.so\.0\]' || fail "libb
 
 cc -std=c99 -pedantic -Wall -Wextra -Werror -Isdk/include sdk/examples/extract.c -o from-c -Lsdk/lib -lbie -Wl,-rpath,'$ORIGIN/sdk/lib'
 c++ -std=c++17 -pedantic -Wall -Wextra -Werror -Isdk/include sdk/examples/extract.cpp -o from-cpp -Lsdk/lib -lbie -Wl,-rpath,'$ORIGIN/sdk/lib'
+cc -std=c99 -pedantic -Wall -Wextra -Werror -Isdk/include sdk/examples/explain.c -o why-from-c -Lsdk/lib -lbie -Wl,-rpath,'$ORIGIN/sdk/lib'
+c++ -std=c++17 -pedantic -Wall -Wextra -Werror -Isdk/include sdk/examples/explain.cpp -o why-from-cpp -Lsdk/lib -lbie -Wl,-rpath,'$ORIGIN/sdk/lib'
 ./from-c sdk/models/default sdk/examples/abstract.txt >c.out
 ./from-cpp sdk/models/default sdk/examples/abstract.txt >cpp.out
+./why-from-c sdk/models/default sdk/examples/abstract.txt >why-c.out
+./why-from-cpp sdk/models/default sdk/examples/abstract.txt >why-cpp.out
 sdk/bin/bie extract --bundle sdk/models/default --format json sdk/examples/abstract.txt >json.out
 python3 - <<'PYTHON'
 import json, sys
@@ -33,6 +37,10 @@ for name in ("c.out", "cpp.out"):
     lines = len(open(name).read().splitlines())
     if lines != expected:
         sys.exit(f"sdk: {name} has {lines} lines, but the JSON has {expected} entities and relations")
+for name in ("why-c.out", "why-cpp.out"):
+    decisions = [line for line in open(name).read().splitlines() if " is " in line or " -> " in line and not line.startswith("    ")]
+    if len(decisions) < expected:
+        sys.exit(f"sdk: {name} explains {len(decisions)} of {expected} decisions")
 print(f"sdk: {len(result['entities'])} entities and {len(result['relations'])} relations, the same number from C, C++ and the command line")
 PYTHON
 

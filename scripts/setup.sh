@@ -4,7 +4,7 @@
 #   scripts/setup.sh [tools] [test-tools] [crates] [runtime]     (no argument: all four)
 #
 #   tools       a C and a C++ compiler, python3 with pip           through apt, if they are missing and apt may be used
-#   test-tools  valgrind, strace                                   the same
+#   test-tools  valgrind, strace, chromium                         the same
 #   crates      the Rust packages of Cargo.lock                    through cargo
 #   runtime     ONNX Runtime, checked, in runtime/                 through pip
 set -euo pipefail
@@ -47,8 +47,8 @@ tools() {
 }
 
 test_tools() {
-    need valgrind=valgrind strace=strace
-    say "valgrind and strace: ready"
+    need valgrind=valgrind strace=strace chromium=chromium
+    say "valgrind, strace and chromium: ready"
 }
 
 crates() {

@@ -183,6 +183,15 @@ impl Encoder {
 
     /// Tokenizes a text. Cost grows linearly with its length.
     pub fn encode(&self, text: &str) -> Result<Encoded> {
+        self.encode_until(text, || Ok(()))
+    }
+
+    /// [`Encoder::encode`], which asks before each piece whether to go on and ends with what `go_on` fails with.
+    pub(crate) fn encode_until(
+        &self,
+        text: &str,
+        mut go_on: impl FnMut() -> Result<()>,
+    ) -> Result<Encoded> {
         let mut encoded = Encoded::default();
         let mut run = Run::default();
         let mut rests = rests(text).into_iter().peekable();
@@ -190,6 +199,7 @@ impl Encoder {
             let mut tokens = Vec::new();
             let mut start = sentence.start;
             while start < sentence.end {
+                go_on()?;
                 while rests.next_if(|rest| rest.end <= start).is_some() {}
                 let rest = rests.peek().filter(|rest| rest.start < sentence.end);
                 if let Some(rest) = rest.filter(|rest| rest.start <= start) {

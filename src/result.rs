@@ -152,7 +152,13 @@ impl Extraction {
     }
 }
 
-fn list<T>(out: &mut String, key: &str, items: &[T], mut item: impl FnMut(&T, &mut String)) {
+/// `"key":[...]`, each item written by `item`.
+pub(crate) fn list<T>(
+    out: &mut String,
+    key: &str,
+    items: &[T],
+    mut item: impl FnMut(&T, &mut String),
+) {
     let _ = write!(out, "\"{key}\":[");
     for (i, value) in items.iter().enumerate() {
         if i > 0 {
@@ -164,11 +170,12 @@ fn list<T>(out: &mut String, key: &str, items: &[T], mut item: impl FnMut(&T, &m
 }
 
 /// A JSON string.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-fn name(names: &[String], label: u32) -> &str {
+/// The name with this index; empty where there is none.
+pub(crate) fn name(names: &[String], label: u32) -> &str {
     names.get(label as usize).map_or("", String::as_str)
 }
 

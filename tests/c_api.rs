@@ -148,6 +148,39 @@ fn extreme() {
     test_program("extreme");
 }
 
+/// Everything about explanations, with a bundle that is another only by its name beside the one that explains.
+#[test]
+fn explain() {
+    let dir = installed();
+    let program = compile(dir.path(), "explain", &["tests/c/explain.c"]);
+    let other = renamed_bundle();
+    silently(Command::new(program).arg(bundle()).arg(other.path()));
+}
+
+/// The tiny bundle under another model id, so that its hash is another.
+fn renamed_bundle() -> TempDir {
+    use sha2::Digest;
+    let dir = TempDir::new().unwrap();
+    for entry in std::fs::read_dir(bundle()).unwrap() {
+        let path = entry.unwrap().path();
+        std::fs::copy(&path, dir.path().join(path.file_name().unwrap())).unwrap();
+    }
+    let manifest = std::fs::read_to_string(dir.path().join("manifest.json")).unwrap();
+    let renamed = manifest.replacen("\"mini\"", "\"other\"", 1);
+    assert_ne!(renamed, manifest);
+    let hash: String = sha2::Sha256::digest(&renamed)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    std::fs::write(dir.path().join("manifest.json"), renamed).unwrap();
+    std::fs::write(
+        dir.path().join("manifest.json.sha256"),
+        format!("{hash}  manifest.json\n"),
+    )
+    .unwrap();
+    dir
+}
+
 /// With the tiny bundle, and with the default one where it is there.
 #[test]
 fn identity() {
@@ -269,13 +302,18 @@ fn examples() {
         "Aspirin may cause nausea in patients with heart failure (HF).\n",
     )
     .unwrap();
-    for source in ["examples/extract.c", "examples/extract.cpp"] {
-        let program = compile(dir.path(), "extract", &[source]);
+    for (source, sign) in [
+        ("examples/extract.c", "Aspirin"),
+        ("examples/extract.cpp", "Aspirin"),
+        ("examples/explain.c", "    without "),
+        ("examples/explain.cpp", "    without "),
+    ] {
+        let program = compile(dir.path(), "example", &[source]);
         let output = succeed(Command::new(&program).arg(bundle()).arg(&text));
         assert!(output.stderr.is_empty());
         let printed = String::from_utf8(output.stdout).unwrap();
         assert!(
-            printed.contains("Chemical") && printed.contains("Aspirin"),
+            printed.contains("Chemical") && printed.contains(sign),
             "{printed}"
         );
 
@@ -464,7 +502,8 @@ fn sanitizers() {
         eprintln!("skipped: the compiler lacks the sanitizers");
         return;
     }
-    for name in ["misuse", "batch", "threads", "lifetime"] {
+    let other = renamed_bundle();
+    for name in ["misuse", "batch", "threads", "lifetime", "explain"] {
         let program = dir.path().join(name);
         let mut command = Command::new("cc");
         command.args([
@@ -486,7 +525,12 @@ fn sanitizers() {
             String::from_utf8_lossy(&symbols).contains("__asan_init"),
             "{name} has no sanitizer in it"
         );
-        silently(Command::new(program).arg(bundle()));
+        let mut command = Command::new(program);
+        command.arg(bundle());
+        if name == "explain" {
+            command.arg(other.path());
+        }
+        silently(&mut command);
     }
 }
 
@@ -522,23 +566,6 @@ fn strace() {
         return;
     }
     let dir = installed();
-    let program = compile(dir.path(), "smoke", &["tests/c/smoke.c"]);
-    let log = dir.path().join("calls");
-    let mut command = Command::new("strace");
-    command
-        .args([
-            "-f",
-            "-e",
-            "trace=%network,%file,ftruncate,memfd_create",
-            "-o",
-        ])
-        .arg(&log);
-    silently(command.arg(program).arg(bundle()));
-    let calls = std::fs::read_to_string(&log).unwrap();
-    assert!(
-        calls.contains("manifest.json") && calls.contains("onnxruntime"),
-        "strace saw no bundle being opened: {calls}"
-    );
     let network = ["socket(", "connect(", "bind(", "sendto(", "getaddrinfo"];
     let written = [
         "O_CREAT",
@@ -553,11 +580,31 @@ fn strace() {
         "linkat(",
         "memfd_create(",
     ];
-    for call in calls.lines().filter(|line| !line.contains("readlink")) {
-        let forbidden = network
-            .iter()
-            .chain(&written)
-            .find(|word| call.contains(**word));
-        assert!(forbidden.is_none(), "{call}");
+    // What is opened at once, and what the first explanation opens.
+    for (name, sign) in [("smoke", "manifest.json"), ("lifetime", "explain.onnx")] {
+        let program = compile(dir.path(), name, &[&format!("tests/c/{name}.c")]);
+        let log = dir.path().join("calls");
+        let mut command = Command::new("strace");
+        command
+            .args([
+                "-f",
+                "-e",
+                "trace=%network,%file,ftruncate,memfd_create",
+                "-o",
+            ])
+            .arg(&log);
+        silently(command.arg(program).arg(bundle()));
+        let calls = std::fs::read_to_string(&log).unwrap();
+        assert!(
+            calls.contains(sign) && calls.contains("onnxruntime"),
+            "strace saw no {sign} being opened: {calls}"
+        );
+        for call in calls.lines().filter(|line| !line.contains("readlink")) {
+            let forbidden = network
+                .iter()
+                .chain(&written)
+                .find(|word| call.contains(**word));
+            assert!(forbidden.is_none(), "{call}");
+        }
     }
 }

@@ -32,7 +32,10 @@ fn fed(mut command: Command, input: &[u8]) -> Output {
         .unwrap();
     let written = child.stdin.take().unwrap().write_all(input);
     let output = child.wait_with_output().unwrap();
-    written.unwrap();
+    // A command that is wrong ends before it reads.
+    if let Err(error) = written {
+        assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe);
+    }
     output
 }
 
@@ -156,11 +159,178 @@ fn text_names_entities_and_relations_without_colour_when_piped() {
         text.contains(" entit") && text.contains('[') && text.contains(" → "),
         "{text}"
     );
+    assert!(text.contains("\n  e0") && text.contains("\n  r0"), "{text}");
     assert!(!text.contains('\x1b'), "{text}");
     let text = stdout(&fed(bie(&["extract", "-"]), b""));
     assert!(
         text.starts_with("no entities\n") && text.ends_with("no relations\n"),
         "{text}"
+    );
+}
+
+/// `bie explain` of the test text by a method that every bundle can do.
+fn explain(arguments: &[&str]) -> Command {
+    let mut all = vec![
+        "explain",
+        "-",
+        "--method",
+        "occlusion",
+        "--min-score",
+        "0.3",
+    ];
+    all.extend(arguments);
+    bie(&all)
+}
+
+#[test]
+fn explain_says_why_in_text_json_page_and_picture() {
+    let folder = TempDir::new().unwrap();
+    let html = folder.path().join("why.html");
+    let svg = folder.path().join("why.svg");
+    let text = stdout(&fed(
+        explain(&[
+            "--target",
+            "r0",
+            "--faithfulness",
+            "--heads",
+            "--html",
+            html.to_str().unwrap(),
+            "--svg",
+            svg.to_str().unwrap(),
+        ]),
+        TEXT.as_bytes(),
+    ));
+    for words in [
+        "r0 ",
+        " → ",
+        "score 0.",
+        "for  ",
+        "against  ",
+        "reliable ",
+        "method   occlusion",
+        "test  ",
+    ] {
+        assert!(text.contains(words), "`{words}` is not in: {text}");
+    }
+    assert!(!text.contains('\x1b'));
+    let page = std::fs::read_to_string(html).unwrap();
+    assert!(
+        page.starts_with("<!DOCTYPE html>")
+            && page.contains("<article id=\"d0\"")
+            && !page.contains("<script"),
+        "{page}"
+    );
+    assert!(page.contains("Attention heads: a view, not evidence"));
+    let picture = std::fs::read_to_string(svg).unwrap();
+    assert!(
+        picture.starts_with("<svg ")
+            && picture.contains("<title ")
+            && picture.ends_with("</svg>\n"),
+        "{picture}"
+    );
+
+    let json_text = stdout(&fed(
+        explain(&["--format", "json", "--target", "e0,r0", "--target", "e0"]),
+        TEXT.as_bytes(),
+    ));
+    assert_eq!(
+        json_text,
+        stdout(&fed(
+            explain(&["--format=json", "--target=e0,r0", "--threads=2"]),
+            TEXT.as_bytes()
+        ))
+    );
+    assert_eq!(json_text.lines().count(), 1);
+    let explanations = json(&json_text)["explanations"].as_array().unwrap().clone();
+    let names: Vec<&str> = explanations
+        .iter()
+        .map(|one| one["target"]["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["e0", "r0"], "each target once");
+    for explanation in &explanations {
+        assert_eq!(explanation["method"], "occlusion");
+        for side in ["evidence_for", "evidence_against"] {
+            for piece in explanation[side].as_array().unwrap() {
+                let edge = |key: &str| piece[key].as_u64().unwrap() as usize;
+                assert_eq!(
+                    &TEXT[edge("start")..edge("end")],
+                    piece["text"].as_str().unwrap()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn explain_takes_every_relation_or_else_every_entity() {
+    let found = |text: &str| {
+        let text = stdout(&fed(
+            bie(&["extract", "-", "--format=json", "--min-score=0.3"]),
+            text.as_bytes(),
+        ));
+        let result = json(&text);
+        let count = |key: &str| result[key].as_array().unwrap().len();
+        (count("entities"), count("relations"))
+    };
+    let explained = |text: &str, arguments: &[&str]| {
+        let mut all = vec!["--format", "json"];
+        all.extend(arguments);
+        let text = stdout(&fed(explain(&all), text.as_bytes()));
+        json(&text)["explanations"].as_array().unwrap().len()
+    };
+    let (entities, relations) = found(TEXT);
+    assert!(entities > 0 && relations > 0);
+    assert_eq!(explained(TEXT, &[]), relations);
+    assert_eq!(explained(TEXT, &["--target", "all"]), entities + relations);
+    let lonely = "She took aspirin.";
+    assert_eq!(found(lonely), (1, 0));
+    assert_eq!(explained(lonely, &[]), 1);
+    assert_eq!(explained("", &[]), 0);
+    assert_eq!(
+        stdout(&fed(explain(&[]), b"")),
+        "nothing was found, so there is nothing to explain\n"
+    );
+}
+
+#[test]
+fn explain_of_a_bad_target_says_what_there_is() {
+    for (arguments, words) in [
+        (&["--target", "e999"][..], &["e999", "e0 to e"][..]),
+        (&["--target", "r999"], &["r999", "bie extract"]),
+        (&["--target", "x1"], &["x1", "e3:TYPE"]),
+        (&["--target", "e+0"], &["e+0"]),
+        (&["--target", "e0:Planet"], &["Planet", "Chemical, Disease"]),
+        (
+            &["--target", "e0:likes:e1"],
+            &["likes", "causes, treats, interacts"],
+        ),
+        (
+            &["--target", "r0", "--rival", "Chemical"],
+            &["relation", "Chemical"],
+        ),
+        (
+            &["--target", "e0:Chemical", "--rival", "Chemical"],
+            &["--rival"],
+        ),
+        (&["--rival", "treats"], &["--target"]),
+        (&["--svg", "x.svg"], &["--svg", "--target"]),
+        (&["--svg", "x.svg", "--target", "all"], &["--svg"]),
+        (&["--svg", "x.svg", "--target", "r0,e0"], &["--svg"]),
+        (&["--html", "-"], &["--html"]),
+        (&["--method", "magic"], &["method", "occlusion"]),
+        (&["--evaluations", "0"], &["evaluations"]),
+        (&["--offset-unit", "utf16"], &["--offset-unit"]),
+    ] {
+        let mut all = words.to_vec();
+        all.push("bie --help");
+        fails(&fed(explain(arguments), TEXT.as_bytes()), 2, &all);
+    }
+    let mut unwritable = vec!["--target", "e0", "--html"];
+    unwritable.push("/no/such/folder/why.html");
+    fails(
+        &fed(explain(&unwritable), TEXT.as_bytes()),
+        1,
+        &["cannot write /no/such/folder/why.html"],
     );
 }
 
@@ -190,6 +360,18 @@ fn version_and_help() {
     let help = stdout(&bie(&["--help"]).output().unwrap());
     for word in [
         "extract",
+        "explain",
+        "--target",
+        "--rival",
+        "--html",
+        "--svg",
+        "--method",
+        "--players",
+        "--faithfulness",
+        "--heads",
+        "--evaluations",
+        "--time-budget-ms",
+        "--seed",
         "info",
         "--bundle",
         "--format",

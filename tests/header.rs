@@ -9,7 +9,16 @@ use std::path::{Path, PathBuf};
 use bie::options::KEYS;
 
 /// The files of the C boundary, in the order of the header.
-const SOURCES: [&str; 5] = ["version", "error", "options", "engine", "result"];
+const SOURCES: [&str; 8] = [
+    "version",
+    "error",
+    "options",
+    "engine",
+    "result",
+    "cancel",
+    "explain",
+    "explanation",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
@@ -100,7 +109,7 @@ fn header_is_what_the_sources_say() {
 fn symbol_list_is_what_the_header_declares() {
     let names = functions(&header());
     assert!(
-        names.len() > 20 && names.iter().all(|name| name.starts_with("bie_")),
+        names.len() > 35 && names.iter().all(|name| name.starts_with("bie_")),
         "{names:?}"
     );
     compare("bie.symbols", &(names.join("\n") + "\n"));
@@ -125,7 +134,7 @@ fn every_item_is_documented() {
         let function = line.starts_with("BIE_API");
         let member =
             inside && (line.ends_with(';') || line.ends_with(',')) && !line.starts_with('}');
-        let kind = line.starts_with("typedef struct") || *line == "enum bie_status";
+        let kind = line.starts_with("typedef struct") || line.starts_with("enum bie_");
         if constant || function || member || kind {
             let above = lines[..number]
                 .iter()
@@ -141,7 +150,7 @@ fn every_item_is_documented() {
         }
         inside = opens || inside && !line.starts_with('}');
     }
-    assert!(checked > 60, "only {checked} items were seen");
+    assert!(checked > 130, "only {checked} items were seen");
 }
 
 #[test]

@@ -9,6 +9,7 @@ pub mod dataset;
 pub mod error;
 pub mod eval;
 pub mod export;
+pub mod faithfulness;
 pub mod finish;
 pub mod graph;
 pub mod metrics;

@@ -93,6 +93,70 @@ pub fn count(what: &'static str) -> impl Fn(usize, usize) {
     }
 }
 
+/// How far work of unknown length is, on stderr: a bar on a terminal, a line now and then in a log.
+#[derive(Debug)]
+pub struct Share {
+    what: &'static str,
+    bar: Option<ProgressBar>,
+    started: Instant,
+    /// What was done before this process.
+    before: f64,
+    last_line: Option<Instant>,
+}
+
+impl Share {
+    /// Thousandths: fine enough for a bar.
+    const PARTS: f64 = 1000.0;
+
+    /// `before` is the share, from 0 to 1, that an earlier process has done.
+    pub fn new(what: &'static str, before: f64) -> Share {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{bar:30} {percent:>3}% {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            let target = ProgressDrawTarget::stderr_with_hz(5);
+            ProgressBar::with_draw_target(Some(Self::PARTS as u64), target).with_style(style)
+        });
+        Share {
+            what,
+            bar,
+            started: Instant::now(),
+            before,
+            last_line: None,
+        }
+    }
+
+    /// The share that is done now, and what has come of it.
+    pub fn at(&mut self, share: f64, so_far: &str) {
+        let now = Instant::now();
+        let line = self.line(share, so_far, now);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(line);
+                bar.set_position((share * Self::PARTS) as u64);
+            }
+            None if self.last_line.is_none_or(|last| now - last >= INTERVAL) => {
+                self.last_line = Some(now);
+                // A closed stderr is no reason to stop.
+                let _ = writeln!(std::io::stderr(), "distill: {:.0} % {line}", 100.0 * share);
+            }
+            None => {}
+        }
+    }
+
+    fn line(&self, share: f64, so_far: &str, now: Instant) -> String {
+        let here = (share - self.before).max(1e-9);
+        let left = (now - self.started).as_secs_f64() * (1.0 - share).max(0.0) / here;
+        format!("{}: {so_far}, {} left", self.what, clock(left))
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 /// The numbers behind the display.
 #[derive(Debug)]
 struct Meter {
@@ -188,6 +252,13 @@ mod tests {
         assert_eq!(meter.loss(), 4.0);
         meter.add(2.0, 1);
         assert!(meter.loss() < 3.0 && meter.loss() > 2.9);
+    }
+
+    #[test]
+    fn what_is_left_is_judged_by_this_process_alone() {
+        let work = Share::new("window", 0.5);
+        let line = work.line(0.75, "9 texts", work.started + Duration::from_secs(90));
+        assert_eq!(line, "window: 9 texts, 1:30 left");
     }
 
     #[test]

@@ -10,16 +10,36 @@ pub const HELP: &str = "\
 bie finds entities and their relations in biomedical text.
 
 usage: bie extract [options] FILE    read FILE (UTF-8 text; - is standard input)
+       bie explain [options] FILE    say why: the words that speak for and against each finding
        bie info [--bundle DIR]       show what a bundle knows
        bie --version | --help
 
-options of extract:
+options of extract and explain:
   --bundle DIR        the model bundle (default: the environment variable BIE_BUNDLE, else
                       models/default beside the program, its parent folders, or here)
   --format FORMAT     text (default) or json: the library's canonical JSON
-  --offset-unit UNIT  utf8 (bytes, default), utf16 (Java, .NET) or utf32 (code points, Python)
   --min-score X       report what scores at least X, 0 to 1 (default: the bundle's thresholds)
   --threads N         windows of a long text read at once, 1 to 64 (default: 1)
+
+options of extract:
+  --offset-unit UNIT  utf8 (bytes, default), utf16 (Java, .NET) or utf32 (code points, Python)
+
+options of explain (offsets are in bytes):
+  --target NAME,...   e3 or r0 as `bie extract` names them, e3:TYPE (why would this span be TYPE),
+                      e0:RELATION:e4 (also if it was not reported), or all
+                      (default: every relation; every entity if there is no relation)
+  --rival TYPE        why not TYPE: explain the target's lead over it; needs --target
+  --html FILE         also write a page for people, which needs no script and no network
+  --svg FILE          also write a picture for a record; needs one --target
+  --method METHOD     auto (default), attention, attention_rollout, input_x_gradient, occlusion,
+                      attention_x_gradient, integrated_gradients, shap or lime
+  --players KIND      what occlusion, shap and lime take away: words (default) or units
+                      (whole entities, and the clauses between them)
+  --faithfulness      also test the explanation against random words
+  --heads             also show where the model's attention heads look (a view, not evidence)
+  --evaluations N     at most N runs of the model for methods that sample
+  --time-budget-ms N  sample no longer than this; without it equal calls give equal bytes
+  --seed N            of the sampling (default: 0)
 
 exit codes: 0 done, 1 the text or the bundle is bad, 2 usage, 3 ONNX Runtime is missing or wrong
 environment: BIE_BUNDLE, BIE_RUNTIME (the ONNX Runtime file), NO_COLOR
@@ -39,6 +59,8 @@ pub enum Command {
     },
     /// `extract`.
     Extract(Extract),
+    /// `explain`.
+    Explain(Explain),
 }
 
 /// The arguments of `extract`.
@@ -58,6 +80,43 @@ pub struct Extract {
     pub file: PathBuf,
 }
 
+/// The arguments of `explain`. What only the library can judge is kept as it was given.
+#[derive(Debug, Default, PartialEq)]
+pub struct Explain {
+    /// `--bundle`.
+    pub bundle: Option<PathBuf>,
+    /// `--format`.
+    pub format: Format,
+    /// `--min-score`.
+    pub min_score: Option<f64>,
+    /// `--threads`.
+    pub threads: Option<i64>,
+    /// `--target`, taken apart at commas.
+    pub targets: Vec<String>,
+    /// `--rival`.
+    pub rival: Option<String>,
+    /// `--html`.
+    pub html: Option<PathBuf>,
+    /// `--svg`.
+    pub svg: Option<PathBuf>,
+    /// `--method`.
+    pub method: Option<String>,
+    /// `--players`.
+    pub players: Option<String>,
+    /// `--faithfulness`.
+    pub faithfulness: bool,
+    /// `--heads`.
+    pub heads: bool,
+    /// `--evaluations`.
+    pub evaluations: Option<i64>,
+    /// `--time-budget-ms`.
+    pub time_budget_ms: Option<i64>,
+    /// `--seed`.
+    pub seed: Option<i64>,
+    /// `FILE`, or `-`.
+    pub file: PathBuf,
+}
+
 /// How a result is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Format {
@@ -72,15 +131,18 @@ pub enum Format {
 pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command> {
     let mut words = words.into_iter();
     let Some(first) = words.next() else {
-        return Err(Failure::usage("no command; give `extract FILE` or `info`"));
+        return Err(Failure::usage(
+            "no command; give `extract FILE`, `explain FILE` or `info`",
+        ));
     };
     match first.to_str() {
         Some("--help" | "-h" | "help") => Ok(Command::Help),
         Some("--version" | "-V") => Ok(Command::Version),
         Some("extract") => extract(words),
+        Some("explain") => explain(words),
         Some("info") => info(words),
         _ => Err(Failure::usage(format!(
-            "unknown command `{}`; give `extract FILE` or `info`",
+            "unknown command `{}`; give `extract FILE`, `explain FILE` or `info`",
             first.display()
         ))),
     }
@@ -111,27 +173,11 @@ fn extract(words: impl Iterator<Item = OsString>) -> Result<Command> {
     let mut words = Words::new(words);
     while let Some(word) = words.next() {
         match word {
-            Word::Plain(name) if file.is_none() => file = Some(name),
-            Word::Plain(name) => {
-                return Err(Failure::usage(format!(
-                    "`extract` reads one file, but got a second one, `{}`",
-                    name.display()
-                )));
-            }
+            Word::Plain(name) => only(&mut file, name, "extract")?,
             Word::Option(name) => match name.as_str() {
                 "--help" | "-h" => return Ok(Command::Help),
                 "--bundle" => command.bundle = Some(words.value(&name)?.into()),
-                "--format" => {
-                    command.format = match words.text(&name)?.as_str() {
-                        "text" => Format::Text,
-                        "json" => Format::Json,
-                        other => {
-                            return Err(Failure::usage(format!(
-                                "--format must be text or json, not `{other}`"
-                            )));
-                        }
-                    }
-                }
+                "--format" => command.format = words.format(&name)?,
                 "--offset-unit" => command.offset_unit = Some(words.text(&name)?),
                 "--min-score" => command.min_score = Some(words.number(&name)?),
                 "--threads" => command.threads = Some(words.number(&name)?),
@@ -139,12 +185,72 @@ fn extract(words: impl Iterator<Item = OsString>) -> Result<Command> {
             },
         }
     }
-    let file =
-        file.ok_or_else(|| Failure::usage("`extract` needs a FILE, or - for standard input"))?;
-    Ok(Command::Extract(Extract {
-        file: file.into(),
-        ..command
-    }))
+    command.file = needed(file, "extract")?;
+    Ok(Command::Extract(command))
+}
+
+fn explain(words: impl Iterator<Item = OsString>) -> Result<Command> {
+    let mut command = Explain::default();
+    let mut file = None;
+    let mut words = Words::new(words);
+    while let Some(word) = words.next() {
+        match word {
+            Word::Plain(name) => only(&mut file, name, "explain")?,
+            Word::Option(name) => match name.as_str() {
+                "--help" | "-h" => return Ok(Command::Help),
+                "--bundle" => command.bundle = Some(words.value(&name)?.into()),
+                "--format" => command.format = words.format(&name)?,
+                "--min-score" => command.min_score = Some(words.number(&name)?),
+                "--threads" => command.threads = Some(words.number(&name)?),
+                "--target" => {
+                    let names = words.text(&name)?;
+                    command
+                        .targets
+                        .extend(names.split(',').map(|name| name.trim().to_owned()));
+                }
+                "--rival" => command.rival = Some(words.text(&name)?),
+                "--html" => command.html = Some(words.output(&name)?),
+                "--svg" => command.svg = Some(words.output(&name)?),
+                "--method" => command.method = Some(words.text(&name)?),
+                "--players" => command.players = Some(words.text(&name)?),
+                "--faithfulness" => command.faithfulness = true,
+                "--heads" => command.heads = true,
+                "--evaluations" => command.evaluations = Some(words.number(&name)?),
+                "--time-budget-ms" => command.time_budget_ms = Some(words.number(&name)?),
+                "--seed" => command.seed = Some(words.number(&name)?),
+                _ => return Err(unknown(&name, "explain")),
+            },
+        }
+    }
+    command.file = needed(file, "explain")?;
+    if command.rival.is_some() && command.targets.is_empty() {
+        return Err(Failure::usage(
+            "--rival asks about certain decisions: name them with --target",
+        ));
+    }
+    if command.svg.is_some() && !matches!(command.targets.as_slice(), [one] if one != "all") {
+        return Err(Failure::usage(
+            "--svg shows one decision: name it with --target",
+        ));
+    }
+    Ok(Command::Explain(command))
+}
+
+/// Keeps the one file that a command reads.
+fn only(file: &mut Option<OsString>, name: OsString, command: &str) -> Result<()> {
+    if file.is_some() {
+        return Err(Failure::usage(format!(
+            "`{command}` reads one file, but got a second one, `{}`",
+            name.display()
+        )));
+    }
+    *file = Some(name);
+    Ok(())
+}
+
+fn needed(file: Option<OsString>, command: &str) -> Result<PathBuf> {
+    file.map(PathBuf::from)
+        .ok_or_else(|| Failure::usage(format!("`{command}` needs a FILE, or - for standard input")))
 }
 
 fn unknown(name: &str, command: &str) -> Failure {
@@ -210,6 +316,27 @@ impl<I: Iterator<Item = OsString>> Words<I> {
         value.into_string().map_err(|value| {
             Failure::usage(format!("{name} is not valid text: `{}`", value.display()))
         })
+    }
+
+    fn format(&mut self, name: &str) -> Result<Format> {
+        match self.text(name)?.as_str() {
+            "text" => Ok(Format::Text),
+            "json" => Ok(Format::Json),
+            other => Err(Failure::usage(format!(
+                "{name} must be text or json, not `{other}`"
+            ))),
+        }
+    }
+
+    /// A file to write. Standard output has its own use.
+    fn output(&mut self, name: &str) -> Result<PathBuf> {
+        let value = self.value(name)?;
+        if value.is_empty() || value == "-" {
+            return Err(Failure::usage(format!(
+                "{name} needs a file's name: standard output shows the text or the JSON"
+            )));
+        }
+        Ok(value.into())
     }
 
     fn number<T: std::str::FromStr>(&mut self, name: &str) -> Result<T> {

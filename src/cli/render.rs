@@ -9,6 +9,8 @@ use bie::result::Entity;
 use bie::text::OffsetUnit;
 use bie::text::offsets::Offsets;
 
+use super::plain::printable;
+
 /// Characters of context on each side of an entity.
 const CONTEXT: usize = 32;
 /// Colours of entity types, in turn: red, green, yellow, blue, magenta, cyan.
@@ -68,12 +70,16 @@ pub fn text(
         "{}",
         count(extraction.entities.len(), "entity", "entities")
     )?;
-    for ((entity, name), range) in extraction.entities.iter().zip(names).zip(ranges) {
+    // The names that `bie explain --target` takes.
+    let number_width = |count: usize| count.saturating_sub(1).to_string().len();
+    let width = number_width(extraction.entities.len());
+    let entities = extraction.entities.iter().zip(names).zip(ranges);
+    for (at, ((entity, name), range)) in entities.enumerate() {
         let (before, words, after) = context(text, entity);
         let words = mark(&words, entity.label, colour);
         writeln!(
             out,
-            "  {name:name_width$}  {:.2}  {range:>range_width$}  {before}{words}{after}",
+            "  e{at:<width$}  {name:name_width$}  {:.2}  {range:>range_width$}  {before}{words}{after}",
             entity.score
         )?;
     }
@@ -83,7 +89,8 @@ pub fn text(
         "\n{}",
         count(extraction.relations.len(), "relation", "relations")
     )?;
-    for relation in &extraction.relations {
+    let width = number_width(extraction.relations.len());
+    for (at, relation) in extraction.relations.iter().enumerate() {
         let words = |index: u32| {
             extraction
                 .entities
@@ -94,7 +101,7 @@ pub fn text(
         let kind = name(&extraction.relation_types, relation.label);
         writeln!(
             out,
-            "  {} → {kind} → {}  {:.2}",
+            "  r{at:<width$}  {} → {kind} → {}  {:.2}",
             words(relation.head),
             words(relation.tail),
             relation.score
@@ -214,13 +221,6 @@ fn context(text: &str, entity: &Entity) -> (String, String, String) {
     (left, printable(words), right)
 }
 
-/// One line that no terminal takes for a command: a document may hold any character.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -273,14 +273,14 @@ mod tests {
         let bytes = shown(document, OffsetUnit::Utf8, false);
         let lines: Vec<&str> = bytes.lines().collect();
         assert_eq!(lines.len(), 8, "{bytes}");
-        assert!(lines[1].contains("Chemical  0.99  54-63"), "{bytes}");
+        assert!(lines[1].contains("e0  Chemical  0.99  54-63"), "{bytes}");
         assert!(
             lines[1]
                 .ends_with("patients with long histories [cisplatin] caused renal failure [2J."),
             "{bytes}"
         );
-        assert!(lines[2].contains("Disease   0.99  71-84"), "{bytes}");
-        assert_eq!(lines[5], "  cisplatin → causes → renal failure  0.93");
+        assert!(lines[2].contains("e1  Disease   0.99  71-84"), "{bytes}");
+        assert_eq!(lines[5], "  r0  cisplatin → causes → renal failure  0.93");
         assert_eq!(lines[7], "not read: 0-2");
         let points = shown(document, OffsetUnit::Utf32, false);
         assert!(

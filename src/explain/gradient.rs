@@ -54,10 +54,9 @@ impl<'a> Inside<'a> {
     pub(crate) fn heads(&self) -> Result<Vec<Vec<f32>>> {
         let asking = self.asking();
         let length = self.ids.len();
-        let attention = self
-            .engine
-            .pool
-            .with(|lane| Ok(lane.read(&self.ids)?.attention()?.to_vec()))?;
+        let attention = self.engine.pool.with_until(self.cancel, |lane| {
+            Ok(lane.read(&self.ids)?.attention()?.to_vec())
+        })?;
         Ok(attention
             .chunks_exact(length * length)
             .map(|head| {
@@ -112,7 +111,7 @@ impl<'a> Inside<'a> {
                 (0..self.ids.len() - 2).map(mean).collect()
             }
             Decision::Pair { head, tail, .. } => {
-                let pair = self.engine.pool.with(|lane| {
+                let pair = self.engine.pool.with_until(self.cancel, |lane| {
                     let reading = lane.read(&self.ids)?;
                     lane.pair_attention(
                         &reading,
@@ -266,9 +265,16 @@ impl<'a> Inside<'a> {
         let manifest = &self.engine.manifest;
         self.engine.pool.with_gradients(
             graph,
+            self.cancel,
             |environment| {
                 let model = manifest.explain_model(&self.engine.folder, graph)?;
-                Gradients::open(environment, graph, &model, Sizes::new(manifest))
+                Gradients::open(
+                    environment,
+                    graph,
+                    &model,
+                    Sizes::new(manifest),
+                    self.cancel,
+                )
             },
             work,
         )

@@ -8,6 +8,7 @@ pub mod evidence;
 pub mod faithfulness;
 pub mod game;
 mod gradient;
+pub(crate) mod json;
 pub mod lime;
 pub(crate) mod memo;
 pub mod occlusion;
@@ -20,6 +21,8 @@ pub mod shapley;
 pub mod units;
 mod weights;
 mod window_game;
+
+use std::sync::Arc;
 
 use crate::text::OffsetUnit;
 
@@ -275,4 +278,8 @@ pub struct Explanation {
     pub cut_short: bool,
     /// Deleting the evidence moves the value by less than a tenth of it: do not show this as a reason.
     pub unreliable: bool,
+    /// Names of the entity types, indexed by the label of [`Target::Entity`].
+    pub entity_types: Arc<[String]>,
+    /// Names of the relation types, indexed by the label of [`Target::Relation`].
+    pub relation_types: Arc<[String]>,
 }

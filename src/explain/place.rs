@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Target;
+use super::{Cancel, Target};
 use crate::decode::group::{self, groups};
 use crate::decode::spans::{calibrated, path, path_score};
 use crate::encode::Token;
@@ -71,10 +71,21 @@ impl Scene {
                 _ => words.push(at..at + 1),
             }
         }
+        // Mentions are sorted by their first bytes, and each lies in one window: this one's follow each other.
+        let spans = &extraction.origin.spans;
+        let edges = tokens.first().zip(tokens.last());
+        let (from, past) = edges.map_or((0, 0), |(first, last)| {
+            (
+                spans.partition_point(|span| span.0 < first.start),
+                spans.partition_point(|span| span.0 < last.end),
+            )
+        });
         let found: Vec<(group::Mention, Range<usize>, u32)> = extraction
             .entities
             .iter()
-            .zip(&extraction.origin.spans)
+            .zip(spans)
+            .take(past)
+            .skip(from)
             .filter_map(|(entity, &(start, end))| {
                 let mention = group::Mention {
                     start,
@@ -253,12 +264,13 @@ impl Stage {
     /// Finds every target.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`]: the text or the bundle is not the extraction's, or a target does not exist.
+    /// [`Error::InvalidArgument`]: the text or the bundle is not the extraction's, or a target does not exist; [`Error::Cancelled`].
     pub(crate) fn set(
         engine: &Engine,
         text: &str,
         extraction: &Extraction,
         targets: &[Target],
+        cancel: &Cancel,
     ) -> Result<Stage> {
         let refuse = |why: &str| Err(Error::InvalidArgument(why.into()));
         if extraction.bundle_hash != engine.bundle_hash {
@@ -271,22 +283,38 @@ impl Stage {
                 "the text is not the one that the result was made from; pass exactly the same bytes",
             );
         }
-        let all = windows(engine.encoder.encode(text)?, engine.manifest.max_tokens);
+        let encoded = engine.encoder.encode_until(text, || cancel.check())?;
+        let all = windows(encoded, engine.manifest.max_tokens);
         let scenes: Vec<Scene> = all
             .into_iter()
-            .map(|window| Scene::new(engine, text, extraction, window))
-            .collect();
+            .map(|window| {
+                cancel.check()?;
+                Ok(Scene::new(engine, text, extraction, window))
+            })
+            .collect::<Result<_>>()?;
         let mut readings: Vec<Option<Reading>> = scenes.iter().map(|_| None).collect();
         let mut passes = 0;
         let mut placed = Vec::with_capacity(targets.len());
-        for target in targets {
-            let sought = Sought::new(engine, text, extraction, *target)?;
+        for (number, target) in targets.iter().enumerate() {
+            let blame = |error| match error {
+                Error::InvalidArgument(why) => {
+                    Error::InvalidArgument(format!("target {number}: {why}"))
+                }
+                other => other,
+            };
+            let sought = Sought::new(engine, text, extraction, *target).map_err(blame)?;
+            let holds = |scene: &&Scene| sought.may_be_in(engine, scene);
+            if matches!(sought, Sought::Span { .. }) && scenes.iter().filter(holds).count() > 1 {
+                return Err(blame(Error::InvalidArgument(
+                    "the span reaches over two windows of the text, so the model never sees it as a whole; pass a span within a sentence".into(),
+                )));
+            }
             let mut best: Option<Placed> = None;
             for (at, (scene, slot)) in scenes.iter().zip(&mut readings).enumerate() {
                 if !sought.may_be_in(engine, scene) {
                     continue;
                 }
-                let found = engine.pool.with(|lane| {
+                let found = engine.pool.with_until(cancel, |lane| {
                     let reading = match slot {
                         Some(reading) => reading,
                         None => {
@@ -311,7 +339,7 @@ impl Stage {
                     }
                 }
             }
-            placed.push(best.ok_or_else(|| sought.nowhere())?);
+            placed.push(best.ok_or_else(|| blame(sought.nowhere()))?);
         }
         Ok(Stage {
             scenes,
@@ -346,12 +374,12 @@ impl Sought {
                 .find(|&label| label as usize >= count)
             {
                 return Err(refuse(format!(
-                    "target: {what} type {bad} does not exist; the bundle has {count}"
+                    "{what} type {bad} does not exist; the bundle has {count}"
                 )));
             }
             if rival == Some(label) {
                 return Err(refuse(format!(
-                    "target: rival is the same {what} type as label; name another one, or none"
+                    "rival is the same {what} type as label; name another one, or none"
                 )));
             }
             Ok((label as usize, rival.map(|rival| rival as usize)))
@@ -375,7 +403,7 @@ impl Sought {
                         rival,
                     }),
                     _ => Err(refuse(format!(
-                        "target: the span {start} to {end} does not lie in the text, is empty, or cuts a character; offsets count in {}",
+                        "the span {start} to {end} does not lie in the text, is empty, or cuts a character; offsets count in {}",
                         extraction.offset_unit.as_str()
                     ))),
                 }
@@ -388,19 +416,17 @@ impl Sought {
             } => {
                 let (label, rival) = kinds("relation", label, rival, engine.relation_types.len())?;
                 let count = extraction.entities.len();
-                let group = |side: &str, mention: u32| match extraction
-                    .entities
-                    .get(mention as usize)
-                {
-                    Some(entity) => Ok(entity.group),
-                    None => Err(Error::InvalidArgument(format!(
-                        "target: {side} is mention {mention}, but the result has {count} mentions"
-                    ))),
-                };
+                let group =
+                    |side: &str, mention: u32| match extraction.entities.get(mention as usize) {
+                        Some(entity) => Ok(entity.group),
+                        None => Err(Error::InvalidArgument(format!(
+                            "{side} is mention {mention}, but the result has {count} mentions"
+                        ))),
+                    };
                 let (head, tail) = (group("head", head)?, group("tail", tail)?);
                 if head == tail {
                     return Err(refuse(
-                        "target: head and tail are mentions of the same entity".into(),
+                        "head and tail are mentions of the same entity".into(),
                     ));
                 }
                 Ok(Sought::Pair {
@@ -464,8 +490,8 @@ impl Sought {
 
     fn nowhere(&self) -> Error {
         Error::InvalidArgument(match self {
-            Sought::Span { .. } => "target: no token of the model lies in the span; it is white space, or in a part of the text that was not read".into(),
-            Sought::Pair { .. } => "target: the pair has no such relation to be scored: its types do not admit label or rival in this direction, or no window mentions both".into(),
+            Sought::Span { .. } => "no token of the model lies in the span; it is white space, or in a part of the text that was not read".into(),
+            Sought::Pair { .. } => "the pair has no such relation to be scored: its types do not admit label or rival in this direction, or no window mentions both".into(),
         })
     }
 }

@@ -73,7 +73,7 @@ impl Engine {
             .explain
             .time_budget
             .map(|budget| Instant::now() + budget);
-        let stage = Stage::set(self, text, extraction, targets)?;
+        let stage = Stage::set(self, text, extraction, targets, cancel)?;
         let mut by_scene: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (target, placed) in stage.placed.iter().enumerate() {
             by_scene.entry(placed.scene).or_default().push(target);
@@ -123,7 +123,7 @@ impl Engine {
         cancel: &Cancel,
         play: impl FnOnce(&mut WindowGame<'_>) -> Result<T>,
     ) -> Result<T> {
-        let stage = Stage::set(self, text, extraction, targets)?;
+        let stage = Stage::set(self, text, extraction, targets, cancel)?;
         let mut scenes: Vec<usize> = stage.placed.iter().map(|placed| placed.scene).collect();
         scenes.dedup();
         let (&[scene], decisions) = (
@@ -261,6 +261,8 @@ impl Case<'_> {
                 evaluations: (passes + one.passes) as u32
                     + (one.gradients as f64 * PASSES_A_GRADIENT).ceil() as u32,
                 cut_short: one.cut_short,
+                entity_types: self.engine.entity_types.clone(),
+                relation_types: self.engine.relation_types.clone(),
             });
         }
         Ok(told)

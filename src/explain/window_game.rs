@@ -106,8 +106,7 @@ impl Game for WindowGame<'_> {
             .collect();
         let (decisions, cancel) = (self.decisions, self.cancel);
         let rows = in_order(&all_ids, self.threads.min(engine.pool.most()), |ids| {
-            cancel.check()?;
-            engine.pool.with(|lane| {
+            engine.pool.with_until(cancel, |lane| {
                 let reading = lane.read(ids)?;
                 scene.scores(engine, lane, &reading, decisions)
             })

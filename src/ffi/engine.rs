@@ -10,7 +10,7 @@ use super::guard::{Poison, guard};
 use super::options::bie_options;
 use super::result::bie_result;
 use crate::engine::Engine;
-use crate::{Error, Options, Result};
+use crate::{Cancel, Error, Explanation, Extraction, Options, Result, Target};
 
 /// A model bundle, loaded, checked and ready to read texts.
 ///
@@ -55,6 +55,21 @@ impl bie_engine {
         self.poison
             .guard(|| Ok(bie_result::new(self.engine.extract(text, options)?)))
     }
+
+    pub(super) fn explain(
+        &self,
+        text: &str,
+        extraction: &Extraction,
+        targets: &[Target],
+        options: Option<&bie_options>,
+        cancel: &Cancel,
+    ) -> Result<Vec<Explanation>> {
+        let options = options.map_or(&self.options, |options| &options.0);
+        self.poison.guard(|| {
+            self.engine
+                .explain(text, extraction, targets, options, cancel)
+        })
+    }
 }
 
 /// A string of an input array: UTF-8 and its length in bytes. `(NULL, 0)` is the empty string.
@@ -71,7 +86,8 @@ pub struct bie_str {
 /// Takes tens to hundreds of milliseconds; open once and keep the engine.
 ///
 /// - `path`, `path_len`: the bundle's folder, UTF-8 and its length in bytes; borrowed for the call.
-/// - `options`: NULL for the defaults; copied. They also serve every `bie_extract` on this engine that passes NULL.
+/// - `options`: NULL for the defaults; copied. They also serve every `bie_extract` and `bie_explain` on
+///   this engine that passes NULL.
 /// - `out`: gets NULL, or on success an engine to be freed with `bie_engine_free`.
 /// - `err`: gets NULL, or on failure an error to be freed with `bie_error_free`; may be NULL.
 ///

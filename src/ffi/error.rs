@@ -24,7 +24,7 @@ pub enum bie_status {
     BIE_ERR_INVALID_UTF8 = 4,
     /// The text is longer than the option `max_text_bytes`.
     BIE_ERR_TEXT_TOO_LONG = 5,
-    /// Reserved for calls that can be cancelled.
+    /// The call's `bie_cancel` was raised.
     BIE_ERR_CANCELLED = 6,
     /// A file of the bundle is missing or cannot be read.
     BIE_ERR_IO = 100,

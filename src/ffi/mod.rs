@@ -9,8 +9,11 @@
 #![allow(unsafe_code, non_camel_case_types, clippy::missing_safety_doc)]
 
 mod args;
+pub mod cancel;
 pub mod engine;
 pub mod error;
+pub mod explain;
+pub mod explanation;
 mod guard;
 pub mod options;
 pub mod probe;

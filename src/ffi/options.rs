@@ -8,7 +8,7 @@ use super::error::{bie_error, bie_status, clear, report};
 use super::guard::guard;
 use crate::{Error, Options, Result};
 
-/// Settings for `bie_engine_open` and `bie_extract`. The keys are listed at the top of this header.
+/// Settings for `bie_engine_open`, `bie_extract` and `bie_explain`. The keys are listed at the top of this header.
 ///
 /// One thread may write, or many may read. The calls that take options copy what they need: the object may be changed
 /// or freed when they have returned.

@@ -53,6 +53,10 @@ impl bie_result {
             extraction,
         }
     }
+
+    pub(super) fn extraction(&self) -> &Extraction {
+        &self.extraction
+    }
 }
 
 /// One mention of an entity. This record never changes.
@@ -198,7 +202,7 @@ pub unsafe extern "C" fn bie_result_free(result: *mut bie_result) {
 ///
 /// # Safety
 /// `count` is NULL or valid for writes.
-unsafe fn lend_array<T>(items: &[T], count: *mut usize) -> *const T {
+pub(super) unsafe fn lend_array<T>(items: &[T], count: *mut usize) -> *const T {
     if count.is_null() {
         return ptr::null();
     }

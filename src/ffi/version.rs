@@ -20,7 +20,7 @@ pub const BIE_ABI_MAJOR: u32 = 0;
 pub const BIE_ABI_MINOR: u32 = 1;
 
 // What bie_has_feature knows.
-const FEATURES: [&str; 2] = ["entities", "relations"];
+const FEATURES: [&str; 3] = ["entities", "relations", "explanations"];
 
 /// The version of the binary interface that the loaded library has: `major << 16 | minor`.
 ///
@@ -45,7 +45,7 @@ pub extern "C" fn bie_version() -> *const c_char {
 
 /// Whether the loaded library has a feature: 1 or 0. A name that it does not know is 0.
 ///
-/// Names: "entities", "relations".
+/// Names: "entities", "relations", "explanations".
 ///
 /// - `name`, `name_len`: UTF-8 and its length in bytes; borrowed for the call.
 ///
@@ -83,8 +83,8 @@ mod tests {
     fn features() {
         let has = |name: &str| unsafe { bie_has_feature(name.as_ptr().cast(), name.len()) };
         assert_eq!(
-            [has("relations"), has("entities"), has("cuda"), has("")],
-            [1, 1, 0, 0]
+            ["relations", "entities", "explanations", "cuda", ""].map(has),
+            [1, 1, 1, 0, 0]
         );
         assert_eq!(unsafe { bie_has_feature(std::ptr::null(), 4) }, 0);
     }

@@ -1,11 +1,13 @@
 //! The explain graph, loaded: one decision's value at a point between a baseline and the window, and its gradient there.
 
 use ort::environment::Environment;
-use ort::session::{Session, SessionInputValue};
+use ort::session::{Session, SessionInputValue, SessionOutputs};
 use ort::value::TensorRef;
 
-use super::session::{MentionTokens, Sizes, failed, floats, mention_inputs, session};
+use super::run::run;
+use super::session::{MentionTokens, Sizes, failed, floats, mention_inputs, session_until};
 use crate::error::{Error, Result};
+use crate::explain::Cancel;
 
 /// What is differentiated: `Σ weight · score` over spans and over the relations of one pair.
 #[derive(Clone, Debug, Default)]
@@ -70,6 +72,8 @@ pub(crate) struct Gradient {
 pub(crate) struct Gradients {
     session: Session,
     sizes: Sizes,
+    /// Raising it ends the run under way: that of the caller who has the session.
+    pub(super) cancel: Cancel,
 }
 
 impl Gradients {
@@ -79,10 +83,12 @@ impl Gradients {
         file: &str,
         model: &[u8],
         sizes: Sizes,
+        cancel: &Cancel,
     ) -> Result<Self> {
         Ok(Gradients {
-            session: session(environment, file, model)?,
+            session: session_until(environment, file, model, Some(cancel))?,
             sizes,
+            cancel: cancel.clone(),
         })
     }
 
@@ -128,7 +134,7 @@ impl Gradients {
         &mut self,
         point: Point<'_>,
         value: &Differentiated,
-        read: impl FnOnce(&ort::session::SessionOutputs<'_>) -> Result<T>,
+        read: impl FnOnce(&SessionOutputs<'_>) -> Result<T>,
     ) -> Result<T> {
         let Sizes {
             entity_types,
@@ -223,8 +229,9 @@ impl Gradients {
                 ),
             ]);
         }
-        let outputs = self.session.run(inputs).map_err(failed)?;
-        read(&outputs)
+        run(&mut self.session, inputs, Some(&self.cancel), |outputs| {
+            read(&outputs)
+        })
     }
 }
 

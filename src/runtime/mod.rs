@@ -1,10 +1,12 @@
 //! ONNX Runtime: the only place of the library that names `ort`.
 //!
-//! `env` opens it once per process, `session` runs the two extract graphs of a bundle, `gradients` the explain graph, `pool` bounds how many runs go on at once.
+//! `env` opens it once per process, `session` has the two extract graphs of a bundle, `gradients` the explain graph, `run` runs one, `pool` bounds how many
+//! runs go on at once.
 
 mod env;
 mod gradients;
 mod pool;
+mod run;
 mod session;
 
 pub use env::environment;

@@ -1,6 +1,6 @@
 //! The two graphs of a bundle, loaded: what goes in, what comes out. Names and shapes: ARCHITECTURE.md.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use ort::environment::Environment;
 use ort::ep::CPU;
@@ -9,8 +9,10 @@ use ort::session::builder::GraphOptimizationLevel;
 use ort::session::{Session, SessionOutputs};
 use ort::value::{DynValue, Outlet, TensorElementType, TensorRef};
 
+use super::run::{lock_until, run};
 use crate::bundle::{Bundle, ENCODER, Manifest, RELATIONS};
 use crate::error::{Error, Result};
+use crate::explain::Cancel;
 
 /// So many pairs at most go through the relation graph in one run, which bounds its memory whatever a text mentions.
 const PAIRS_PER_RUN: usize = 256;
@@ -90,6 +92,8 @@ pub(crate) struct Lane {
     encoder: Session,
     relations: Option<Session>,
     sizes: Sizes,
+    /// Raising it ends the run under way; set for as long as one caller has the lane.
+    pub(super) cancel: Option<Cancel>,
 }
 
 impl Reading {
@@ -101,8 +105,12 @@ impl Reading {
 }
 
 impl Lane {
-    /// Makes the sessions and checks the graphs' inputs and outputs against the manifest.
-    pub(crate) fn open(environment: &Environment, graphs: &Graphs) -> Result<Lane> {
+    /// Makes the sessions and checks the graphs' inputs and outputs against the manifest. Raising `cancel` ends it.
+    pub(crate) fn open(
+        environment: &Environment,
+        graphs: &Graphs,
+        cancel: Option<&Cancel>,
+    ) -> Result<Lane> {
         use TensorElementType::{Float32, Int64};
         let sizes = graphs.sizes;
         let fixed = |size: usize| Some(size as i64);
@@ -117,7 +125,7 @@ impl Lane {
             dims: &[fixed(sizes.heads), None, None],
         };
 
-        let encoder = session(environment, ENCODER, &graphs.encoder)?;
+        let encoder = session_until(environment, ENCODER, &graphs.encoder, cancel)?;
         check(
             ENCODER,
             "input",
@@ -143,7 +151,7 @@ impl Lane {
         let relations = graphs
             .relations
             .as_ref()
-            .map(|graph| session(environment, RELATIONS, graph))
+            .map(|graph| session_until(environment, RELATIONS, graph, cancel))
             .transpose()?;
         if let Some(relations) = &relations {
             let inputs = [
@@ -189,6 +197,7 @@ impl Lane {
             encoder,
             relations,
             sizes,
+            cancel: None,
         })
     }
 
@@ -226,25 +235,29 @@ impl Lane {
     /// Runs the encoder graph on one window, `[CLS]` and `[SEP]` included.
     pub(crate) fn read(&mut self, ids: &[i64]) -> Result<Reading> {
         let length = ids.len();
-        let input = TensorRef::from_array_view(([length], ids)).map_err(failed)?;
-        let mut outputs = self
-            .encoder
-            .run(ort::inputs!["input_ids" => input])
-            .map_err(failed)?;
         let row = self.sizes.entity_types * 3;
-        let entity_logits = floats(&outputs, "entity_logits", length * row)?;
-        // [CLS] and [SEP] are tokens of the model, not of the text.
-        let entity_logits = entity_logits
-            .get(row..(length - 1) * row)
-            .unwrap_or_default()
-            .to_vec();
-        let mut take = |name: &str| outputs.remove(name).ok_or_else(|| misshapen(name));
-        Ok(Reading {
-            entity_logits,
-            hidden: take("hidden")?,
-            attention: take("attention")?,
-            length,
-        })
+        let input = TensorRef::from_array_view(([length], ids)).map_err(failed)?;
+        let inputs = ort::inputs!["input_ids" => input];
+        run(
+            &mut self.encoder,
+            inputs,
+            self.cancel.as_ref(),
+            |mut outputs| {
+                let entity_logits = floats(&outputs, "entity_logits", length * row)?;
+                // [CLS] and [SEP] are tokens of the model, not of the text.
+                let entity_logits = entity_logits
+                    .get(row..(length - 1) * row)
+                    .unwrap_or_default()
+                    .to_vec();
+                let mut take = |name: &str| outputs.remove(name).ok_or_else(|| misshapen(name));
+                Ok(Reading {
+                    entity_logits,
+                    hidden: take("hidden")?,
+                    attention: take("attention")?,
+                    length,
+                })
+            },
+        )
     }
 
     /// Scores pairs of entities of one window.
@@ -298,17 +311,18 @@ impl Lane {
                     .collect::<Vec<i64>>()
             };
             let (heads, tails) = (side(|pair| pair.0), side(|pair| pair.1));
-            let outputs = session
-                .run(ort::inputs![
-                    "hidden" => &reading.hidden,
-                    "attention" => &reading.attention,
-                    "mention_tokens" => TensorRef::from_array_view(([mentions.len(), length], mention_tokens.as_slice())).map_err(failed)?,
-                    "entity_mentions" => TensorRef::from_array_view(([entities, mentions.len()], entity_mentions.as_slice())).map_err(failed)?,
-                    "pair_head" => TensorRef::from_array_view(([heads.len()], heads.as_slice())).map_err(failed)?,
-                    "pair_tail" => TensorRef::from_array_view(([tails.len()], tails.as_slice())).map_err(failed)?,
-                ])
-                .map_err(failed)?;
-            rows.extend_from_slice(floats(&outputs, output, pairs.len() * width)?);
+            let inputs = ort::inputs![
+                "hidden" => &reading.hidden,
+                "attention" => &reading.attention,
+                "mention_tokens" => TensorRef::from_array_view(([mentions.len(), length], mention_tokens.as_slice())).map_err(failed)?,
+                "entity_mentions" => TensorRef::from_array_view(([entities, mentions.len()], entity_mentions.as_slice())).map_err(failed)?,
+                "pair_head" => TensorRef::from_array_view(([heads.len()], heads.as_slice())).map_err(failed)?,
+                "pair_tail" => TensorRef::from_array_view(([tails.len()], tails.as_slice())).map_err(failed)?,
+            ];
+            run(session, inputs, self.cancel.as_ref(), |outputs| {
+                rows.extend_from_slice(floats(&outputs, output, pairs.len() * width)?);
+                Ok(())
+            })?;
         }
         Ok(rows)
     }
@@ -348,9 +362,19 @@ static MAKING: Mutex<()> = Mutex::new(());
 /// is on the longest window there can be. Without it every large tensor is mapped and unmapped, and the resident size swings by 50 MB
 /// (512 tokens, width 384: 119 MB and flat with it, 150 to 200 MB and half the speed without). Memory patterns are for one fixed length.
 pub fn session(environment: &Environment, file: &str, graph: &[u8]) -> Result<Session> {
-    let _one_at_a_time = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+    session_until(environment, file, graph, None)
+}
+
+/// [`session`]; raising `cancel` ends it: between the steps of ONNX Runtime's loading, or while another session is being made.
+pub(crate) fn session_until(
+    environment: &Environment,
+    file: &str,
+    graph: &[u8],
+    cancel: Option<&Cancel>,
+) -> Result<Session> {
+    let _one_at_a_time = lock_until(&MAKING, cancel)?;
     let make = || -> ort::Result<Session> {
-        Session::builder(environment)?
+        let mut builder = Session::builder(environment)?
             .with_log_level(LogLevel::Fatal)?
             .with_execution_providers([CPU::default().with_arena_allocator(true).build()])?
             .with_memory_pattern(false)?
@@ -358,10 +382,19 @@ pub fn session(environment: &Environment, file: &str, graph: &[u8]) -> Result<Se
             .with_inter_threads(1)?
             .with_intra_op_spinning(false)?
             .with_inter_op_spinning(false)?
-            .with_optimization_level(GraphOptimizationLevel::All)?
-            .commit_from_memory(graph)
+            .with_optimization_level(GraphOptimizationLevel::All)?;
+        let loading = builder.canceler();
+        let _watch = cancel.map(|cancel| {
+            cancel.watch(move || {
+                let _ = loading.cancel(); // it sets a flag and cannot fail
+            })
+        });
+        builder.commit_from_memory(graph)
     };
     make().map_err(|error| {
+        if let Some(Err(cancelled)) = cancel.map(Cancel::check) {
+            return cancelled;
+        }
         use ort::ErrorCode::{InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented};
         // No document is involved yet, so the message may be passed on; its first line says what matters.
         let why = error

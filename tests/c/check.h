@@ -45,6 +45,17 @@ static inline bie_options *all_scores(const char *unit) {
     return options;
 }
 
+/* Converts a position in bytes to UTF-16 units or code points: a second, simple implementation to compare with. */
+static inline uint32_t convert(const char *text, uint32_t bytes, const char *unit) {
+    uint32_t units = 0;
+    for (uint32_t i = 0; i < bytes; i++) {
+        unsigned char byte = (unsigned char)text[i];
+        if ((byte & 0xC0) != 0x80) units++;
+        if (byte >= 0xF0 && strcmp(unit, "utf16") == 0) units++;
+    }
+    return units;
+}
+
 static inline bie_result *extract(const bie_engine *engine, const char *text, size_t len, const bie_options *options) {
     bie_result *result;
     bie_error *error;

@@ -7,6 +7,8 @@
 #define FIELD(type, field, at) ASSERT(type##_##field##_is_at_##at, offsetof(type, field) == at)
 
 ASSERT(status_has_4_bytes, sizeof(bie_status) == 4);
+ASSERT(target_kind_has_4_bytes, sizeof(bie_target_kind) == 4);
+ASSERT(method_has_4_bytes, sizeof(bie_method) == 4);
 
 ASSERT(mention_has_32_bytes, sizeof(bie_mention) == 32);
 FIELD(bie_mention, start, 0);
@@ -26,6 +28,50 @@ FIELD(bie_relation, reserved, 16);
 ASSERT(range_has_8_bytes, sizeof(bie_range) == 8);
 FIELD(bie_range, start, 0);
 FIELD(bie_range, end, 4);
+
+ASSERT(target_has_48_bytes, sizeof(bie_target) == 48);
+FIELD(bie_target, kind, 0);
+FIELD(bie_target, index, 4);
+FIELD(bie_target, start, 8);
+FIELD(bie_target, end, 12);
+FIELD(bie_target, head, 16);
+FIELD(bie_target, tail, 20);
+FIELD(bie_target, label, 24);
+FIELD(bie_target, has_rival, 28);
+FIELD(bie_target, rival, 32);
+FIELD(bie_target, reserved, 36);
+
+ASSERT(summary_has_80_bytes, sizeof(bie_summary) == 80);
+FIELD(bie_summary, method, 0);
+FIELD(bie_summary, chosen, 4);
+FIELD(bie_summary, unreliable, 8);
+FIELD(bie_summary, cut_short, 12);
+FIELD(bie_summary, score, 16);
+FIELD(bie_summary, rival_score, 20);
+FIELD(bie_summary, baseline_score, 24);
+FIELD(bie_summary, without_evidence, 28);
+FIELD(bie_summary, completeness_error, 32);
+FIELD(bie_summary, fit, 36);
+FIELD(bie_summary, comprehensiveness, 40);
+FIELD(bie_summary, sufficiency, 44);
+FIELD(bie_summary, random_comprehensiveness, 48);
+FIELD(bie_summary, random_sufficiency, 52);
+FIELD(bie_summary, evaluations, 56);
+FIELD(bie_summary, reserved, 60);
+
+ASSERT(word_has_32_bytes, sizeof(bie_word) == 32);
+FIELD(bie_word, start, 0);
+FIELD(bie_word, end, 4);
+FIELD(bie_word, weight, 8);
+FIELD(bie_word, standard_error, 12);
+FIELD(bie_word, in_target, 16);
+FIELD(bie_word, reserved, 20);
+
+ASSERT(evidence_has_16_bytes, sizeof(bie_evidence) == 16);
+FIELD(bie_evidence, start, 0);
+FIELD(bie_evidence, end, 4);
+FIELD(bie_evidence, weight, 8);
+FIELD(bie_evidence, reserved, 12);
 
 ASSERT(str_is_two_words, sizeof(bie_str) == sizeof(char *) + sizeof(size_t));
 FIELD(bie_str, data, 0);
@@ -50,3 +96,18 @@ ASSERT(runtime_is_201, BIE_ERR_RUNTIME == 201);
 ASSERT(out_of_memory_is_202, BIE_ERR_OUT_OF_MEMORY == 202);
 ASSERT(panic_is_900, BIE_ERR_PANIC == 900);
 ASSERT(poisoned_is_901, BIE_ERR_POISONED == 901);
+
+ASSERT(target_entity_is_1, BIE_TARGET_ENTITY == 1);
+ASSERT(target_relation_is_2, BIE_TARGET_RELATION == 2);
+ASSERT(target_span_is_3, BIE_TARGET_SPAN == 3);
+ASSERT(target_pair_is_4, BIE_TARGET_PAIR == 4);
+
+ASSERT(method_auto_is_0, BIE_METHOD_AUTO == 0);
+ASSERT(method_attention_is_1, BIE_METHOD_ATTENTION == 1);
+ASSERT(method_attention_rollout_is_2, BIE_METHOD_ATTENTION_ROLLOUT == 2);
+ASSERT(method_input_x_gradient_is_3, BIE_METHOD_INPUT_X_GRADIENT == 3);
+ASSERT(method_attention_x_gradient_is_4, BIE_METHOD_ATTENTION_X_GRADIENT == 4);
+ASSERT(method_integrated_gradients_is_5, BIE_METHOD_INTEGRATED_GRADIENTS == 5);
+ASSERT(method_occlusion_is_6, BIE_METHOD_OCCLUSION == 6);
+ASSERT(method_shap_is_7, BIE_METHOD_SHAP == 7);
+ASSERT(method_lime_is_8, BIE_METHOD_LIME == 8);

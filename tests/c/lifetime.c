@@ -21,6 +21,13 @@ int main(int argc, char **argv) {
         free(path);
         CHECK(bie_options_set_f64(options, STR("min_score"), 1.0, NULL) == BIE_OK); /* the engine has its own copy */
         CHECK(bie_extract(engine, text, strlen(SAMPLE), NULL, &result, NULL) == BIE_OK);
+        bie_target target = {.kind = BIE_TARGET_RELATION, .index = 0};
+        bie_cancel *cancel = bie_cancel_new();
+        bie_explanation *why;
+        CHECK(bie_options_set_str(options, STR("method"), STR("input_x_gradient"), NULL) == BIE_OK);
+        CHECK(bie_explain(engine, text, strlen(SAMPLE), result, &target, options, cancel, &why, NULL) == BIE_OK);
+        memset(&target, 'x', sizeof target);
+        bie_cancel_free(cancel);
         memset(text, 'x', strlen(SAMPLE));
         free(text);
         CHECK(bie_extract(engine, "\xFF", 1, options, &(bie_result *){NULL}, &error) == BIE_ERR_INVALID_UTF8);
@@ -41,6 +48,10 @@ int main(int argc, char **argv) {
         }
         CHECK(strstr(bie_result_json(result, NULL), "spirin") != NULL);
         bie_result_free(result);
+        size_t words;
+        CHECK(bie_explanation_words(why, &words) != NULL && words > 1);
+        CHECK(strstr(bie_explanation_json(why, NULL), "\"input_x_gradient\"") != NULL);
+        bie_explanation_free(why);
     }
     return 0;
 }

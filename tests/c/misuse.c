@@ -152,6 +152,88 @@ static void results(void) {
     bie_result_free(NULL);
 }
 
+/* What the boundary sees before the engine is asked. Targets that the engine refuses: explain.c. */
+static void explaining(void) {
+    bie_options *all = all_scores("utf8");
+    bie_result *result = extract(engine, STR(SAMPLE), all);
+    const bie_target target = {.kind = BIE_TARGET_ENTITY, .index = 0};
+    bie_explanation *out = (bie_explanation *)&engine;
+    bie_error *e;
+    expect_error(bie_explain(NULL, STR(SAMPLE), result, &target, NULL, NULL, &out, &e), BIE_ERR_NULL, &e);
+    CHECK(out == NULL);
+    expect_error(bie_explain(engine, NULL, 4, result, &target, NULL, NULL, &out, &e), BIE_ERR_NULL, &e);
+    expect_error(bie_explain(engine, STR(SAMPLE), NULL, &target, NULL, NULL, &out, &e), BIE_ERR_NULL, &e);
+    expect_error(bie_explain(engine, STR(SAMPLE), result, NULL, NULL, NULL, &out, &e), BIE_ERR_NULL, &e);
+    expect_error(bie_explain(engine, STR(SAMPLE), result, &target, NULL, NULL, NULL, &e), BIE_ERR_NULL, &e);
+    CHECK(bie_explain(NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL) == BIE_ERR_NULL);
+    expect_error(bie_explain(engine, "\xFF", 1, result, &target, NULL, NULL, &out, &e), BIE_ERR_INVALID_UTF8, &e);
+    expect_error(bie_explain(engine, "x", SIZE_MAX, result, &target, NULL, NULL, &out, &e), BIE_ERR_INVALID_ARGUMENT, &e);
+    CHECK(out == NULL);
+
+    size_t mentions, relations;
+    bie_result_mentions(result, &mentions);
+    bie_result_relations(result, &relations);
+    const bie_target bad[] = {
+        {.kind = 0},
+        {.kind = 5},
+        {.kind = INT32_MIN},
+        {.kind = BIE_TARGET_ENTITY, .index = (uint32_t)mentions},
+        {.kind = BIE_TARGET_RELATION, .index = (uint32_t)relations},
+        {.kind = BIE_TARGET_RELATION, .index = UINT32_MAX},
+        {.kind = BIE_TARGET_ENTITY, .has_rival = 2},
+        {.kind = BIE_TARGET_ENTITY, .reserved = {0, 0, 1}},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        out = (bie_explanation *)&engine;
+        expect_error(bie_explain(engine, STR(SAMPLE), result, &bad[i], NULL, NULL, &out, &e), BIE_ERR_INVALID_ARGUMENT, &e);
+        CHECK(out == NULL);
+
+        bie_target targets[2] = {target, bad[i]};
+        bie_explanation *outs[2] = {(bie_explanation *)&engine, (bie_explanation *)&engine};
+        CHECK(bie_explain_batch(engine, STR(SAMPLE), result, targets, 2, NULL, NULL, outs, &e) == BIE_ERR_INVALID_ARGUMENT);
+        CHECK(strncmp(bie_error_message(e, NULL), "target 1: ", 10) == 0);
+        expect_error(bie_error_status(e), BIE_ERR_INVALID_ARGUMENT, &e);
+        CHECK(outs[0] == NULL && outs[1] == NULL);
+    }
+
+    bie_explanation *outs[1] = {(bie_explanation *)&engine};
+    expect_error(bie_explain_batch(NULL, STR(SAMPLE), result, &target, 1, NULL, NULL, outs, &e), BIE_ERR_NULL, &e);
+    CHECK(outs[0] == NULL);
+    expect_error(bie_explain_batch(engine, NULL, 1, result, &target, 1, NULL, NULL, outs, &e), BIE_ERR_NULL, &e);
+    expect_error(bie_explain_batch(engine, STR(SAMPLE), NULL, &target, 1, NULL, NULL, outs, &e), BIE_ERR_NULL, &e);
+    expect_error(bie_explain_batch(engine, STR(SAMPLE), result, NULL, 1, NULL, NULL, outs, &e), BIE_ERR_NULL, &e);
+    expect_error(bie_explain_batch(engine, STR(SAMPLE), result, &target, 1, NULL, NULL, NULL, &e), BIE_ERR_NULL, &e);
+    expect_error(bie_explain_batch(engine, STR(SAMPLE), result, &target, SIZE_MAX, NULL, NULL, outs, &e),
+                 BIE_ERR_INVALID_ARGUMENT, &e);
+    CHECK(bie_explain_batch(NULL, NULL, 0, NULL, NULL, 1, NULL, NULL, NULL, NULL) == BIE_ERR_NULL);
+    bie_result_free(result);
+    bie_options_free(all);
+
+    size_t n = 1, words = 1;
+    CHECK(bie_explanation_summary(NULL) == NULL);
+    CHECK(bie_explanation_words(NULL, &n) == NULL && n == 0);
+    n = 1;
+    CHECK(bie_explanation_evidence_for(NULL, &n) == NULL && n == 0);
+    n = 1;
+    CHECK(bie_explanation_evidence_against(NULL, &n) == NULL && n == 0);
+    n = 1;
+    CHECK(bie_explanation_heads(NULL, &n, &words) == NULL && n == 0 && words == 0);
+    n = 1;
+    CHECK(bie_explanation_json(NULL, &n) == NULL && n == 0);
+    CHECK(bie_explanation_words(NULL, NULL) == NULL && bie_explanation_evidence_for(NULL, NULL) == NULL);
+    CHECK(bie_explanation_evidence_against(NULL, NULL) == NULL && bie_explanation_heads(NULL, NULL, NULL) == NULL);
+    CHECK(bie_explanation_json(NULL, NULL) == NULL);
+    bie_explanation_free(NULL);
+
+    bie_cancel *cancel = bie_cancel_new();
+    CHECK(cancel != NULL);
+    bie_cancel_raise(cancel);
+    bie_cancel_raise(cancel);
+    bie_cancel_free(cancel);
+    bie_cancel_raise(NULL);
+    bie_cancel_free(NULL);
+}
+
 static void errors(void) {
     size_t n = 1;
     CHECK(bie_error_status(NULL) == BIE_OK);
@@ -174,6 +256,7 @@ int main(int argc, char **argv) {
     extracting();
     texts();
     results();
+    explaining();
     errors();
     bie_engine_free(own);
     return 0;

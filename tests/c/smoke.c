@@ -1,17 +1,6 @@
 /* smoke BUNDLE: opens, extracts, and reads everything that a result holds. */
 #include "check.h"
 
-/* Converts a position in bytes to UTF-16 units or code points: a second, simple implementation to compare with. */
-static uint32_t convert(const char *text, uint32_t bytes, const char *unit) {
-    uint32_t units = 0;
-    for (uint32_t i = 0; i < bytes; i++) {
-        unsigned char byte = (unsigned char)text[i];
-        if ((byte & 0xC0) != 0x80) units++;
-        if (byte >= 0xF0 && strcmp(unit, "utf16") == 0) units++;
-    }
-    return units;
-}
-
 static void check_records(const bie_engine *engine, const bie_result *result, uint32_t length) {
     size_t mention_count, relation_count, unread_count;
     const bie_mention *mentions = bie_result_mentions(result, &mention_count);

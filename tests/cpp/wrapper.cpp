@@ -30,6 +30,53 @@ template <typename Call> static bie_status status_of(Call call) {
 
 static_assert(!std::is_copy_constructible_v<bie::Engine> && std::is_nothrow_move_constructible_v<bie::Engine>);
 static_assert(!std::is_copy_constructible_v<bie::Result> && std::is_nothrow_move_constructible_v<bie::Result>);
+static_assert(!std::is_copy_constructible_v<bie::Explanation> && std::is_nothrow_move_constructible_v<bie::Explanation>);
+static_assert(!std::is_copy_constructible_v<bie::Cancel> && std::is_nothrow_move_constructible_v<bie::Cancel>);
+static_assert(std::is_trivially_copyable_v<bie::Target>);
+
+static void targets() {
+    const bie_target entity = bie::Target::entity(3).get();
+    CHECK(entity.kind == BIE_TARGET_ENTITY && entity.index == 3 && entity.has_rival == 0 && entity.reserved[2] == 0);
+    const bie_target span = bie::Target::span(4, 9, 1).rather_than(0).get();
+    CHECK(span.kind == BIE_TARGET_SPAN && span.start == 4 && span.end == 9 && span.label == 1);
+    CHECK(span.has_rival == 1 && span.rival == 0);
+    const bie_target pair = bie::Target::pair(5, 6, 2).get();
+    CHECK(pair.kind == BIE_TARGET_PAIR && pair.head == 5 && pair.tail == 6 && pair.label == 2);
+    const bie::Target relation = bie::Target::relation(7);
+    CHECK(relation.rather_than(2).get().rival == 2 && relation.get().has_rival == 0); // a copy was changed
+}
+
+static void explanations(const bie::Engine &engine, const bie::Options &all) {
+    const bie::Result result = engine.extract(text, all);
+    bie::Options options;
+    options.set("method", "occlusion").set("attention_heads", "on").set("faithfulness", "on");
+    bie::Explanation first = engine.explain(text, result, bie::Target::relation(0), options);
+    const bie::Explanation why = std::move(first);
+    CHECK(why.summary().method == BIE_METHOD_OCCLUSION && why.summary().chosen == 0);
+    CHECK(why.summary().comprehensiveness == why.summary().comprehensiveness); // measured: not NaN
+    CHECK(!why.words().empty() && why.evidence_for().size() <= 3 && why.evidence_against().size() <= 3);
+    for (const bie_word &word : why.words()) CHECK(word.start < word.end && word.end <= result.length());
+    const auto heads = why.heads();
+    CHECK(!heads.empty() && heads.back().size() == why.words().size() && heads.back()[0] >= 0.0f);
+    CHECK(why.json().find("\"occlusion\"") != std::string_view::npos);
+
+    const bie::Explanation plain = engine.explain(text, result, bie::Target::entity(0));
+    CHECK(plain.heads().empty() && plain.summary().chosen == 1);
+    const std::vector<bie::Target> both = {bie::Target::entity(0), bie::Target::relation(0)};
+    CHECK(engine.explain(text, result, both).size() == 2);
+    CHECK(engine.explain(text, result, both, options)[1].summary().score == why.summary().score);
+    CHECK(engine.explain(text, result, std::vector<bie::Target>()).empty());
+    CHECK(status_of([&] { engine.explain(text, result, bie::Target::entity(9999)); }) == BIE_ERR_INVALID_ARGUMENT);
+    CHECK(status_of([&] { engine.explain("other text", result, both); }) == BIE_ERR_INVALID_ARGUMENT);
+
+    const bie::Cancel cancel;
+    CHECK(engine.explain(text, result, both, options, cancel).size() == 2);
+    options.set("method", "shap").set("evaluations", 1000000).set("faithfulness", "off");
+    std::thread raises([&] { cancel.raise(); });
+    CHECK(status_of([&] { engine.explain(text, result, both, options, cancel); }) == BIE_ERR_CANCELLED);
+    CHECK(status_of([&] { engine.explain(text, result, both[0], options, cancel); }) == BIE_ERR_CANCELLED);
+    raises.join();
+}
 
 int main(int argc, char **argv) {
     CHECK(argc == 2);
@@ -69,5 +116,8 @@ int main(int argc, char **argv) {
     std::string json;
     std::thread([&] { json = engine.extract(text).json(); }).join();
     CHECK(json == result.json());
+
+    targets();
+    explanations(engine, options);
     return 0;
 }

@@ -7,6 +7,9 @@ use std::collections::HashSet;
 
 use bie::bundle::is_parameter;
 use prost::Message;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
 
 use super::{DType, Data, Dim, Graph, Node, Op, Source, Tensor};
 
@@ -269,11 +272,36 @@ impl Graph {
     }
 }
 
+/// The same model with the values of every parameter shuffled within its tensor: what it learned is gone, its shapes and value ranges are not
+/// (Adebayo et al. 2018). `None` if the model is not one that [`Graph::to_onnx`] printed: it would not come back whole.
+pub fn shuffled(model: &[u8], seed: u64) -> Option<Vec<u8>> {
+    let mut decoded = proto::Model::decode(model).ok()?;
+    if decoded.encode_to_vec() != model {
+        return None;
+    }
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    for tensor in &mut decoded.graph.as_mut()?.initializer {
+        match tensor.data_type {
+            F32 if is_parameter(&tensor.name) => {
+                tensor.raw_data.as_chunks_mut::<4>().0.shuffle(&mut random);
+            }
+            I8 if is_parameter(&tensor.name) => tensor.raw_data.shuffle(&mut random),
+            _ => {}
+        }
+    }
+    Some(decoded.encode_to_vec())
+}
+
+/// Numbers of element types, after the specification.
+const F32: i32 = 1;
+const I8: i32 = 3;
+const I64: i32 = 7;
+
 fn element(d: DType) -> i32 {
     match d {
-        DType::F32 => 1,
-        DType::I8 => 3,
-        DType::I64 => 7,
+        DType::F32 => F32,
+        DType::I8 => I8,
+        DType::I64 => I64,
     }
 }
 
@@ -377,5 +405,52 @@ fn describe(op: &Op) -> (&'static str, &'static str, Vec<proto::Attribute>) {
             MS,
             vec![float("epsilon", *epsilon)],
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shape;
+
+    fn tensors(model: &[u8]) -> Vec<proto::Tensor> {
+        proto::Model::decode(model)
+            .unwrap()
+            .graph
+            .unwrap()
+            .initializer
+    }
+
+    #[test]
+    fn shuffling_moves_the_values_of_parameters_and_nothing_else() {
+        let mut g = Graph::default();
+        let x = g.input("x", DType::F32, shape![8]);
+        let weights: Vec<f32> = (0..8).map(|n| n as f32).collect();
+        let parameter = g.initializer("layer.weight", &[8], Data::F32(weights.clone()));
+        let constant = g.initializer("eps", &[8], Data::F32(weights));
+        let y = g.mul(x, parameter);
+        let y = g.add(y, constant);
+        g.output("y", y);
+        let model = g.to_onnx("m");
+        let other = shuffled(&model, 1).unwrap();
+        let (before, after) = (tensors(&model), tensors(&other));
+        for (before, after) in before.iter().zip(&after) {
+            let values = |t: &proto::Tensor| -> Vec<f32> {
+                let float = |c: &[u8]| f32::from_le_bytes(c.try_into().unwrap());
+                t.raw_data.chunks(4).map(float).collect()
+            };
+            assert_eq!(before.name, after.name);
+            let (a, mut b) = (values(before), values(after));
+            assert_eq!(a == b, before.name == "eps");
+            b.sort_by(f32::total_cmp);
+            assert_eq!(a, b, "the values are the same ones");
+        }
+        assert_eq!(before.len(), 2);
+        assert_eq!(shuffled(&model, 1).unwrap(), other);
+        assert_ne!(shuffled(&model, 2).unwrap(), other);
+        // A field that we do not know would be lost: an unknown string field 100.
+        let foreign = [model.as_slice(), &[0xa2, 0x06, 0x01, b'x']].concat();
+        assert_eq!(shuffled(&foreign, 1), None);
+        assert_eq!(shuffled(&model[1..], 1), None);
     }
 }
