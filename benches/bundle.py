@@ -55,16 +55,16 @@ class Relation:
 
 
 class Bundle:
-    """An opened bundle. Counts the encoder's runs in `forwards`."""
+    """An opened bundle. Counts the encoder's runs in `forwards`; `deletion` is the token that stands in for a deleted one."""
 
-    def __init__(self, folder, threads=1):
+    def __init__(self, folder, threads=1, deletion="[MASK]"):
         folder = Path(folder)
         self.manifest = json.loads((folder / "manifest.json").read_text())
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.no_padding()
         self.tokenizer.no_truncation()
         self.tokenizer.encode_special_tokens = True
-        self.cls, self.sep, self.mask = (self.tokenizer.token_to_id(t) for t in ("[CLS]", "[SEP]", "[MASK]"))
+        self.cls, self.sep, self.stand_in = (self.tokenizer.token_to_id(t) for t in ("[CLS]", "[SEP]", deletion))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -144,13 +144,17 @@ class Bundle:
                 scores.append(np.exp(kept[1 + decision.admitted.index(decision.label)]))
         return np.array(scores, dtype=np.float64)
 
-    def masked(self, window, present):
-        """The window's ids, `[MASK]` in place of every token of a word that is not present."""
+    def deleted(self, window, present):
+        """The window's ids, the stand-in in place of every token of a word that is not present."""
         ids = window.ids.copy()
         for (first, past), stays in zip(window.words, present):
             if not stays:
-                ids[first:past] = self.mask
+                ids[first:past] = self.stand_in
         return ids
+
+    def game(self, window, decision):
+        """The decision's score as a function of which words of its window are present (a Boolean array)."""
+        return lambda present: float(self.scores(self.deleted(window, present), [decision])[0])
 
 
 def log_softmax(logits):
