@@ -9,7 +9,7 @@ bie has the extraction's result, they have the window's tokens. What each needs 
 Prints for each tool the median seconds and forward passes of an explanation, the mean comprehensiveness and sufficiency (measured by bundle.py, not by the
 tools), and against bie the median ratio of the decisions' times and the mean difference of comprehensiveness with its 95 % bootstrap interval over texts.
 `words differing` counts decisions whose words bie and the tokenizer's Python package see differently: they are left out, as are those whose score Python does not reproduce.
-Interrupted (Ctrl-C), it reports the decisions that are complete.
+Interrupted (Ctrl-C, or by `timeout`), it reports the decisions that are complete.
 """
 
 import os
@@ -19,6 +19,7 @@ os.environ |= {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
 import argparse
 import gzip
 import json
+import signal
 import statistics
 import sys
 import time
@@ -246,8 +247,9 @@ def main():
     parser.add_argument("--runtime", type=Path, help="ONNX Runtime for libbie (default: beside the library)")
     parser.add_argument("--decisions", type=int, default=12, help="so many, half of them relations")
     parser.add_argument("--words", type=int, nargs=2, default=(60, 150), metavar=("LEAST", "MOST"), help="texts of so many words")
-    parser.add_argument("--deletion", choices=("mask", "pad"), default="mask", help="what stands in for a deleted token, for all tools")
-    parser.add_argument("--tools", nargs="+", choices=("shap", "lime"), default=["shap", "lime"])
+    parser.add_argument("--deletion", choices=("pad", "mask"), default="pad", help="what stands in for a deleted token, for all tools")
+    parser.add_argument("--option", nargs="+", default=[], metavar="KEY=VALUE", help="bie's options of include/bie.h, such as method=occlusion")
+    parser.add_argument("--tools", nargs="*", choices=("shap", "lime"), default=["shap", "lime"])
     parser.add_argument("--shap-evaluations", type=int, default=500, help="shap's default for text")
     parser.add_argument("--shap-batch", type=int, default=50, help="shap's choice of what to look at next is made so often")
     parser.add_argument("--lime-samples", type=int, default=5000, help="lime's default for text")
@@ -256,8 +258,11 @@ def main():
     parser.add_argument("--json", action="store_true", help="one line of JSON instead of tables")
     args = parser.parse_args()
 
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     runtime = args.runtime or args.library.parent / "libbie_onnxruntime.so"
-    bie = Bie(args.library, args.bundle, runtime, deletion=args.deletion, baseline=args.deletion)
+    options = {key: int(value) if value.isdigit() else value for key, value in (option.split("=", 1) for option in args.option)}
+    bie = Bie(args.library, args.bundle, runtime, **{"deletion": args.deletion, "baseline": args.deletion} | options)
     bundle = Bundle(args.bundle, threads=1, deletion=f"[{args.deletion.upper()}]")
     chosen, left_out = decisions(bie, bundle, args)
     if not chosen:
@@ -270,7 +275,7 @@ def main():
     rows = compare(bie, bundle, chosen, left_out, args)
     if not rows:
         raise SystemExit(f"no decision to compare; left out: {left_out}")
-    settings = {"bie": bie.version, **{name: version(name) for name in ("shap", "lime", "onnxruntime")}, "deletion": args.deletion, "left_out": left_out}
+    settings = {"bie": bie.version, **{name: version(name) for name in ("shap", "lime", "onnxruntime")}, "deletion": args.deletion, "options": options, "left_out": left_out}
     parts = {kind: [row for row in rows if row["kind"] == kind] for kind in ("relation", "entity")}
     if args.json:
         summary = {kind: summarised(part, args.tools) for kind, part in {"all": rows, **parts}.items() if part}

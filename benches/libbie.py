@@ -42,7 +42,7 @@ class Bie:
     """The loaded library with one open engine. `options` are those of include/bie.h, by name."""
 
     def __init__(self, library, bundle, runtime=None, **options):
-        self.c = ctypes.CDLL(str(library))
+        self.c = ctypes.CDLL(str(Path(library).resolve()))
         out = POINTER(c_void_p)
         for name, result, arguments in (
             ("bie_version", c_char_p, []),
