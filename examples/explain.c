@@ -103,7 +103,11 @@ int main(int argc, char **argv) {
     for (size_t i = 0; i < relation_count; i++) {
         targets[mention_count + i] = (bie_target){.kind = BIE_TARGET_RELATION, .index = (uint32_t)i};
     }
-    if (bie_explain_batch(engine, text, len, result, targets, count, NULL, NULL, explanations, &error) != BIE_OK) stop(error);
+    /* The more time, the finer the weights; the default has no limit. A user who cannot wait is served by a bie_cancel. */
+    bie_options *options = bie_options_new();
+    if (bie_options_set_i64(options, "time_budget_ms", strlen("time_budget_ms"), 5000, &error) != BIE_OK) stop(error);
+    if (bie_explain_batch(engine, text, len, result, targets, count, options, NULL, explanations, &error) != BIE_OK) stop(error);
+    bie_options_free(options);
 
     for (size_t i = 0; i < mention_count; i++) {
         const bie_mention *m = &mentions[i];

@@ -35,10 +35,13 @@ int main(int argc, char **argv) {
             std::cout << "    without " << summary.score << " -> " << summary.without_evidence << '\n';
         };
 
+        // The more time, the finer the weights; the default has no limit.
+        bie::Options options;
+        options.set("time_budget_ms", 5000);
         std::vector<bie::Target> targets;
         for (std::uint32_t i = 0; i < result.mentions().size(); i++) targets.push_back(bie::Target::entity(i));
         for (std::uint32_t i = 0; i < result.relations().size(); i++) targets.push_back(bie::Target::relation(i));
-        const std::vector<bie::Explanation> reasons = engine.explain(text, result, targets);
+        const std::vector<bie::Explanation> reasons = engine.explain(text, result, targets, options);
 
         std::size_t next = 0;
         for (const bie_mention &m : result.mentions()) {

@@ -203,10 +203,10 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "deletion",
-        kind: Kind::Choice(&["mask", "pad"]),
-        default: "mask",
+        kind: Kind::Choice(&["pad", "mask"]),
+        default: "pad",
         call: Call::Explain,
-        help: "What stands in for a deleted token: [MASK] or [PAD].",
+        help: "What stands in for a deleted token: [PAD] or [MASK].",
         store: |options, value| {
             if let Value::Text(name) = value {
                 options.explain.deletion = named(&Deletion::ALL, Deletion::as_str, name);
@@ -215,10 +215,10 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         name: "baseline",
-        kind: Kind::Choice(&["mask", "pad", "mean"]),
-        default: "mask",
+        kind: Kind::Choice(&["pad", "mask", "mean"]),
+        default: "pad",
         call: Call::Explain,
-        help: "Where gradients start from: every token [MASK], every token [PAD], or the mean of the window's embeddings.",
+        help: "Where integrated gradients start from: every token [PAD], every token [MASK], or the mean of the window's embeddings.",
         store: |options, value| {
             if let Value::Text(name) = value {
                 options.explain.baseline = named(&Baseline::ALL, Baseline::as_str, name);

@@ -242,11 +242,20 @@ fn explain_says_why_in_text_json_page_and_picture() {
     );
     assert_eq!(json_text.lines().count(), 1);
     let explanations = json(&json_text)["explanations"].as_array().unwrap().clone();
-    let names: Vec<&str> = explanations
+    let kinds: Vec<&str> = explanations
         .iter()
-        .map(|one| one["target"]["name"].as_str().unwrap())
+        .map(|one| one["target"]["kind"].as_str().unwrap())
         .collect();
-    assert_eq!(names, ["e0", "r0"], "each target once");
+    assert_eq!(kinds, ["entity", "relation"], "each target once");
+    let extraction = &json(&json_text)["extraction"];
+    assert_eq!(
+        explanations[0]["target"]["start"],
+        extraction["entities"][0]["start"]
+    );
+    assert_eq!(
+        explanations[1]["target"]["head"],
+        extraction["relations"][0]["head"]
+    );
     for explanation in &explanations {
         assert_eq!(explanation["method"], "occlusion");
         for side in ["evidence_for", "evidence_against"] {
@@ -290,6 +299,26 @@ fn explain_takes_every_relation_or_else_every_entity() {
         stdout(&fed(explain(&[]), b"")),
         "nothing was found, so there is nothing to explain\n"
     );
+}
+
+#[test]
+fn explain_by_itself_chooses_a_method_and_repeats_its_bytes() {
+    let run = |arguments: &[&str]| stdout(&fed(bie(arguments), TEXT.as_bytes()));
+    let first = run(&["explain", "-", "--min-score=0.3", "--format=json"]);
+    let again = [
+        "explain",
+        "-",
+        "--min-score=0.3",
+        "--format=json",
+        "--threads=3",
+    ];
+    assert_eq!(first, run(&again));
+    for explanation in json(&first)["explanations"].as_array().unwrap() {
+        assert_eq!(explanation["chosen"], true);
+        assert_ne!(explanation["method"], "auto");
+    }
+    let text = run(&["explain", "-", "--min-score=0.3", "--target=r0"]);
+    assert!(text.contains("The program chose this method"), "{text}");
 }
 
 #[test]

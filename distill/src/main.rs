@@ -92,6 +92,9 @@ enum Command {
         /// At most so many entities, and so many relations, in each setting.
         #[arg(long, default_value_t = 1000)]
         decisions: usize,
+        /// At most so many entities, and so many relations, of one text: its decisions are alike.
+        #[arg(long, default_value_t = 4)]
+        per_text: usize,
         /// What is compared: methods, with a budget of forward passes (shap_500) or passes a word (lime_3n) if wanted; random.
         #[arg(
             long,
@@ -201,6 +204,7 @@ fn run(command: Command) -> Result<()> {
             corpus,
             settings,
             decisions,
+            per_text,
             methods,
             deletions,
             limit,
@@ -226,6 +230,7 @@ fn run(command: Command) -> Result<()> {
                 format: Format::PubTator,
                 settings: settings.iter().map(setting).collect(),
                 decisions,
+                per_text,
                 arms: Arm::list(&methods)?,
                 deletions: deletions.iter().map(deletion).collect(),
                 limit,

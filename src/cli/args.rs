@@ -32,7 +32,7 @@ options of explain (offsets are in bytes):
   --html FILE         also write a page for people, which needs no script and no network
   --svg FILE          also write a picture for a record; needs one --target
   --method METHOD     auto (default), attention, attention_rollout, input_x_gradient, occlusion,
-                      attention_x_gradient, integrated_gradients, shap or lime
+                      attention_x_gradient, integrated_gradients, shap, lime or guided_occlusion
   --players KIND      what occlusion, shap and lime take away: words (default) or units
                       (whole entities, and the clauses between them)
   --faithfulness      also test the explanation against random words
@@ -428,5 +428,8 @@ mod tests {
             assert_eq!(parsed(line).unwrap(), Command::Help);
         }
         assert_eq!(parsed("--version").unwrap(), Command::Version);
+        for method in bie::explain::Method::ALL {
+            assert!(HELP.contains(method.as_str()), "{method:?}");
+        }
     }
 }

@@ -4,14 +4,14 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use bie::engine::Engine;
-use bie::explain::Target;
+use bie::explain::{Explanation, Target};
 use bie::{Cancel, Extraction, Options};
 
 use super::args::{Explain, Format};
 use super::decision::{Decision, Document};
 use super::failure::{Failure, Result};
 use super::terminal::Colours;
-use super::{html, json, svg, terminal};
+use super::{html, svg, terminal};
 
 /// The options of the library that the command sets.
 pub fn set(options: &mut Options, command: &Explain) -> Result<()> {
@@ -70,14 +70,11 @@ pub fn run(
     }
     Ok(match command.format {
         Format::Json => {
-            let names: Vec<Option<String>> = decisions
-                .iter()
-                .map(|decision| decision.name.clone())
-                .collect();
+            let list: Vec<String> = explanations.iter().map(Explanation::to_json).collect();
+            let (extraction, list) = (extraction.to_json(), list.join(","));
             writeln!(
                 out,
-                "{}",
-                json::explanations(&extraction, &explanations, &names)
+                "{{\"extraction\":{extraction},\"explanations\":[{list}]}}"
             )
         }
         Format::Text => terminal::explanations(out, &document, &decisions, colours),

@@ -131,9 +131,7 @@ fn article(out: &mut String, document: &Document<'_>, decision: &Decision<'_>, a
         arc(out, head, kind, tail);
     }
     if decision.name.is_none() {
-        out.push_str(
-            "<p>The program did not report this finding: its score is below the limit.</p>\n",
-        );
+        out.push_str("<p>The program did not report this finding.</p>\n");
     }
     let _ = writeln!(
         out,

@@ -5,7 +5,6 @@ pub mod decision;
 pub mod explain;
 pub mod failure;
 pub mod html;
-pub mod json;
 pub mod plain;
 pub mod render;
 pub mod svg;

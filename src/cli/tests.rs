@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::decision::{Decision, Document, Role};
 use super::terminal::Colours;
-use super::{html, json, svg, terminal};
+use super::{html, svg, terminal};
 use fixture::Story;
 
 mod fixture;
@@ -233,39 +233,6 @@ fn a_paragraph_from_right_to_left_is_mirrored() {
         "{picture}"
     );
     assert!(x(picture, "&lt;b&gt;aspirin") < x(picture, "failure"));
-}
-
-#[test]
-fn json_is_one_line_in_which_no_number_is_missing_by_accident() {
-    for (name, story) in stories() {
-        let names: Vec<Option<String>> = shown(&story, |_, decisions| {
-            decisions
-                .iter()
-                .map(|decision| decision.name.clone())
-                .collect()
-        });
-        let text = json::explanations(&story.extraction, &story.explanations, &names);
-        assert_eq!(text.lines().count(), 1, "{name}");
-        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(
-            value["explanations"].as_array().unwrap().len(),
-            story.explanations.len()
-        );
-        if name == "note" {
-            let first = &value["explanations"][0];
-            assert_eq!(
-                first["target"],
-                serde_json::json!({"name": "r2", "head": 1, "tail": 6, "type": "causes", "rival": null})
-            );
-            assert_eq!(first["without_evidence"], 0.31);
-            assert_eq!(first["heads"].as_array().unwrap().len(), 12);
-            assert_eq!(
-                first["words"].as_array().unwrap().len(),
-                first["heads"][0].as_array().unwrap().len()
-            );
-            assert_eq!(value["explanations"][2]["target"]["rival"], "treats");
-        }
-    }
 }
 
 /// `BIE_LOOK=DIR`: writes the pages and pictures of the hand-made explanations, to be looked at.

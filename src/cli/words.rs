@@ -138,6 +138,7 @@ pub fn method_name(method: Method) -> &'static str {
         Method::Occlusion => "occlusion",
         Method::Shap => "SHAP (Shapley values)",
         Method::Lime => "LIME",
+        Method::GuidedOcclusion => "guided occlusion",
     }
 }
 
@@ -161,13 +162,16 @@ pub fn method_sentence(method: Method) -> &'static str {
             "The text was faded in from blank, step by step; a word's weight is its share of the score that this built up."
         }
         Method::Occlusion => {
-            "Each word was taken away once, alone; its weight is the score that was lost."
+            "Each piece of the text was taken away once, alone; its weight is the score that was lost."
         }
         Method::Shap => {
-            "Words were taken away in many combinations; a word's weight is its fair share of the score over all of them."
+            "Pieces of the text were taken away in many combinations; a piece's weight is its fair share of the score over all of them."
         }
         Method::Lime => {
-            "Words were taken away in many random combinations; a word's weight is its part in a simple formula fitted to the scores."
+            "Pieces of the text were taken away in many random combinations; a piece's weight is its part in a simple formula fitted to the scores."
+        }
+        Method::GuidedOcclusion => {
+            "All words were faded out half way, to see how strongly each moves the score; the most promising were then taken away one by one. A word's weight is the sum of both."
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Guided occlusion: the gradient proposes, deletion disposes. What a host gets who asks for no method; measured in docs/explain.md.
 
 use super::game::Game;
-use super::gradient::Inside;
 use super::run::{Case, Weighed};
 use super::window_game::WindowGame;
 use super::{Method, Players};
@@ -45,8 +44,12 @@ pub(super) fn guided(case: &Case<'_>, game: &mut WindowGame<'_>) -> Result<Vec<W
     let mut weighed = Vec::with_capacity(case.decisions.len());
     let mut shortlists: Vec<Vec<usize>> = Vec::with_capacity(case.decisions.len());
     for decision in case.decisions {
-        let inside = Inside::new(case.engine, case.scene, decision, case.cancel);
-        let one = case.of_words(Method::GuidedOcclusion, inside.half_way(case.options)?);
+        let one = case.look(
+            game,
+            Method::GuidedOcclusion,
+            |inside| inside.half_way(case.options),
+            decision,
+        )?;
         let own = case.own_words(decision);
         let mut order: Vec<usize> = (0..words).collect();
         let promise = |word: &usize| {
@@ -103,6 +106,8 @@ pub(super) fn guided(case: &Case<'_>, game: &mut WindowGame<'_>) -> Result<Vec<W
             }
         }
     }
-    weighed.iter_mut().for_each(|one| one.cut_short = cut_short);
+    weighed
+        .iter_mut()
+        .for_each(|one| one.cut_short |= cut_short);
     Ok(weighed)
 }

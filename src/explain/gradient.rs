@@ -24,6 +24,18 @@ pub(crate) struct TokenWeights {
     pub(crate) gradients: usize,
 }
 
+impl TokenWeights {
+    /// No token has any.
+    pub(crate) fn none() -> Self {
+        TokenWeights {
+            weights: Vec::new(),
+            completeness_error: None,
+            passes: 0,
+            gradients: 0,
+        }
+    }
+}
+
 /// One decision of a scene, ready to be looked into.
 pub(crate) struct Inside<'a> {
     engine: &'a Engine,
@@ -86,12 +98,7 @@ impl<'a> Inside<'a> {
             | Method::Occlusion
             | Method::Shap
             | Method::Lime
-            | Method::GuidedOcclusion => Ok(TokenWeights {
-                weights: vec![0.0; self.ids.len() - 2],
-                completeness_error: None,
-                passes: 0,
-                gradients: 0,
-            }),
+            | Method::GuidedOcclusion => Ok(TokenWeights::none()),
         }
     }
 

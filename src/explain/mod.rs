@@ -138,18 +138,18 @@ impl Players {
     }
 }
 
-/// What stands in for a deleted token.
+/// What stands in for a deleted token. Neither is the text without the word, which has other positions; docs/explain.md compares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Deletion {
-    /// `[MASK]`.
+    /// `[PAD]`: keeps the level of scores.
     #[default]
-    Mask,
-    /// `[PAD]`.
     Pad,
+    /// `[MASK]`: lowers scores beyond what removal does, the more words are deleted.
+    Mask,
 }
 
 impl Deletion {
-    pub(crate) const ALL: [Deletion; 2] = [Deletion::Mask, Deletion::Pad];
+    pub(crate) const ALL: [Deletion; 2] = [Deletion::Pad, Deletion::Mask];
 
     /// The name, as in options and results.
     pub fn as_str(self) -> &'static str {
@@ -163,17 +163,17 @@ impl Deletion {
 /// Where gradients start from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Baseline {
-    /// Every token `[MASK]`.
-    #[default]
-    Mask,
     /// Every token `[PAD]`.
+    #[default]
     Pad,
+    /// Every token `[MASK]`.
+    Mask,
     /// The mean of the window's embeddings.
     Mean,
 }
 
 impl Baseline {
-    pub(crate) const ALL: [Baseline; 3] = [Baseline::Mask, Baseline::Pad, Baseline::Mean];
+    pub(crate) const ALL: [Baseline; 3] = [Baseline::Pad, Baseline::Mask, Baseline::Mean];
 
     /// The name, as in options and results.
     pub fn as_str(self) -> &'static str {

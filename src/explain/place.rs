@@ -21,10 +21,8 @@ pub(crate) struct Scene {
     pub(crate) words: Vec<Range<usize>>,
     /// The window's mentions and the entities they belong to, as extraction formed them.
     pub(crate) mentions: Vec<MentionTokens>,
-    /// Type of each entity.
-    types: Vec<usize>,
-    /// The document's group of each entity.
-    groups: Vec<u32>,
+    /// Type of each entity, and its group in the document.
+    entities: Vec<(usize, u32)>,
 }
 
 /// A decision in terms of its scene.
@@ -62,7 +60,7 @@ impl Scores {
 }
 
 impl Scene {
-    fn new(engine: &Engine, text: &str, extraction: &Extraction, window: Window) -> Scene {
+    fn new(text: &str, extraction: &Extraction, window: Window) -> Scene {
         let tokens = &window.tokens;
         let mut words: Vec<Range<usize>> = Vec::new();
         for (at, token) in tokens.iter().enumerate() {
@@ -98,14 +96,11 @@ impl Scene {
         let mentions: Vec<group::Mention> = found.iter().map(|(mention, ..)| *mention).collect();
         let group_of = groups(text, &mentions);
         let firsts = first_members(&group_of);
-        let of_first = |pick: &dyn Fn(&(group::Mention, Range<usize>, u32)) -> u32| -> Vec<u32> {
-            firsts
-                .iter()
-                .filter_map(|&at| found.get(at))
-                .map(pick)
-                .collect()
-        };
-        debug_assert!(engine.manifest.entities.len() <= u32::MAX as usize);
+        let entities: Vec<(usize, u32)> = firsts
+            .iter()
+            .filter_map(|&at| found.get(at))
+            .map(|(mention, _, group)| (mention.label, *group))
+            .collect();
         Scene {
             words,
             mentions: found
@@ -117,18 +112,14 @@ impl Scene {
                     entity,
                 })
                 .collect(),
-            types: of_first(&|found| found.0.label as u32)
-                .into_iter()
-                .map(|label| label as usize)
-                .collect(),
-            groups: of_first(&|found| found.2),
+            entities,
             window,
         }
     }
 
     /// Number of entities.
     pub(crate) fn entities(&self) -> usize {
-        self.types.len()
+        self.entities.len()
     }
 
     /// The mentions of an entity, as token ranges.
@@ -149,12 +140,13 @@ impl Scene {
         label: usize,
         rival: Option<usize>,
     ) -> Vec<Decision> {
-        let group = |entity: usize| self.groups.get(entity).copied();
+        let group = |entity: usize| self.entities.get(entity).map(|entity| entity.1);
         let fits = |a: usize, b: usize| group(a) == Some(head) && group(b) == Some(tail);
         let turns = engine.schema.is_symmetric(label);
+        let types: Vec<usize> = self.entities.iter().map(|entity| entity.0).collect();
         engine
             .schema
-            .pairs(&self.types)
+            .pairs(&types)
             .into_iter()
             .filter(|pair| fits(pair.head, pair.tail) || (turns && fits(pair.tail, pair.head)))
             .filter(|pair| {
@@ -289,7 +281,7 @@ impl Stage {
             .into_iter()
             .map(|window| {
                 cancel.check()?;
-                Ok(Scene::new(engine, text, extraction, window))
+                Ok(Scene::new(text, extraction, window))
             })
             .collect::<Result<_>>()?;
         let mut readings: Vec<Option<Reading>> = scenes.iter().map(|_| None).collect();

@@ -300,16 +300,38 @@ impl Case<'_> {
                 .decisions
                 .iter()
                 .map(|decision| {
-                    self.cancel.check()?;
-                    let inside = Inside::new(self.engine, self.scene, decision, self.cancel);
-                    Ok(self.of_words(method, inside.weigh(method, self.options)?))
+                    self.look(
+                        game,
+                        method,
+                        |inside| inside.weigh(method, self.options),
+                        decision,
+                    )
                 })
                 .collect(),
         }
     }
 
+    /// One decision's weights by a method that looks inside. Where the time is up before it begins, no word has any.
+    pub(super) fn look(
+        &self,
+        game: &WindowGame<'_>,
+        method: Method,
+        look: impl FnOnce(&Inside<'_>) -> Result<TokenWeights>,
+        decision: &Decision,
+    ) -> Result<Weighed> {
+        self.cancel.check()?;
+        let in_time = game.time_left();
+        let tokens = match in_time {
+            true => look(&Inside::new(self.engine, self.scene, decision, self.cancel))?,
+            false => TokenWeights::none(),
+        };
+        let mut weighed = self.of_words(method, tokens);
+        weighed.cut_short = !in_time;
+        Ok(weighed)
+    }
+
     /// Token weights to word weights.
-    pub(super) fn of_words(&self, method: Method, tokens: TokenWeights) -> Weighed {
+    fn of_words(&self, method: Method, tokens: TokenWeights) -> Weighed {
         let sum = |word: &std::ops::Range<usize>| {
             tokens
                 .weights

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bie::bundle::Manifest;
 use bie::explain::faithfulness::order;
@@ -195,7 +195,7 @@ pub fn check<M: Model>(
 ///
 /// # Errors
 /// The file is neither, or damaged.
-pub fn read(path: &PathBuf, documents: &[Document]) -> Result<Vec<Marked>> {
+pub fn read(path: &Path, documents: &[Document]) -> Result<Vec<Marked>> {
     let text = read_text(path)?;
     let first = text.lines().find(|line| !line.trim().is_empty());
     if first.is_some_and(|line| line.contains("\"context\"")) {
@@ -369,8 +369,10 @@ mod tests {
         assert_eq!(hit.auc_others, Some(0.5));
         assert_eq!((hit.top1, hit.top3), (0.0, 1.0));
         // Evidence inside the target alone, and everywhere, tell nothing.
-        assert_eq!(judge(&words, &[0.0; 5], &[0..7]), None);
-        assert_eq!(judge(&words, &[0.0; 5], &[0..25]), None);
+        for evidence in [0..7, 0..25] {
+            let evidence = std::slice::from_ref(&evidence);
+            assert_eq!(judge(&words, &[0.0; 5], evidence), None);
+        }
     }
 
     #[test]
@@ -380,13 +382,14 @@ mod tests {
         let line = r#"{"id":"1","context":"β rash after aspirin","annotations":[{"events":[{"event_type":"Adverse_event","Trigger":{"text":[["after"]],"start":[[7]]},"Treatment":{"text":[["aspirin"]],"start":[[13]],"Drug":{"text":[["aspirin"]],"start":[[13]]}},"Effect":{"text":[["rash"]],"start":[[2]]}},{"event_type":"Other"}]}]}"#;
         std::fs::write(&path, format!("{line}\n\n")).unwrap();
         let texts = read(&path, &[]).unwrap();
+        let one = |span: Range<usize>| std::iter::once(span).collect::<Vec<_>>();
         assert_eq!(
             texts,
             [Marked {
                 text: "β rash after aspirin".to_owned(),
                 statements: vec![Statement {
-                    what: What::Relation(vec![14..21], vec![3..7], "causes".to_owned()),
-                    evidence: vec![8..13],
+                    what: What::Relation(one(14..21), one(3..7), "causes".to_owned()),
+                    evidence: one(8..13),
                 }],
             }]
         );

@@ -3,9 +3,11 @@
 use std::time::Instant;
 
 use bie::explain::faithfulness::order;
+use bie::explain::random::Random;
 use bie::explain::{Deletion, Game, Word};
 use bie::{Explanation, Extraction, Options, Target};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
@@ -185,7 +187,7 @@ pub struct Explained {
 }
 
 impl<M: Model> Study<'_, M> {
-    /// Explains and measures the decisions of one text, at most `quota` entities and relations. `time` says to explain one decision of each kind by itself, for its cost.
+    /// Explains and measures the decisions of one text, at most `quota` entities and relations, drawn by the seed. `time` says to explain one decision of each kind by itself, for its cost.
     ///
     /// # Errors
     /// The model fails.
@@ -202,11 +204,23 @@ impl<M: Model> Study<'_, M> {
         if setting == Setting::Short {
             decisions.retain(|decision| decision.score > SURE);
         }
+        let mut order: Vec<usize> = (0..decisions.len()).collect();
+        Random::new(self.seed ^ number as u64).shuffle(&mut order);
         let mut left = quota;
-        decisions.retain(|decision| {
-            let left = left.iter_mut().nth(decision.kind as usize);
-            left.is_some_and(|left| std::mem::replace(left, left.saturating_sub(1)) > 0)
-        });
+        let kinds: Vec<usize> = decisions
+            .iter()
+            .map(|decision| decision.kind as usize)
+            .collect();
+        let mut drawn = vec![false; decisions.len()];
+        for at in order {
+            let left = kinds.get(at).and_then(|&kind| left.get_mut(kind));
+            if let (Some(left), Some(drawn)) = (left.filter(|left| **left > 0), drawn.get_mut(at)) {
+                *left -= 1;
+                *drawn = true;
+            }
+        }
+        let mut drawn = drawn.into_iter();
+        decisions.retain(|_| drawn.next() == Some(true));
         let mut record = Record {
             setting,
             text: number,
@@ -244,6 +258,10 @@ impl<M: Model> Study<'_, M> {
         let decisions = asked.map(|(place, target)| decision(*target, 1.0, place));
         let mut explained = Vec::new();
         for group in self.windows(text, extraction, decisions.collect())? {
+            let group = Group {
+                number: own_number(text),
+                ..group
+            };
             let targets: Vec<Target> = group.decisions.iter().map(|d| d.target).collect();
             let mut of_group: Vec<Explained> = targets
                 .iter()
@@ -473,6 +491,13 @@ impl<M: Model> Study<'_, M> {
         }
         Ok(weighed)
     }
+}
+
+/// A number of a text's own, so that chance draws anew for each.
+fn own_number(text: &str) -> usize {
+    let digest = Sha256::digest(text.as_bytes());
+    let digits = digest.iter().take(5);
+    digits.fold(0, |number, byte| number << 8 | usize::from(*byte))
 }
 
 /// One window of a text.

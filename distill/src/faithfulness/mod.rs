@@ -64,6 +64,8 @@ pub struct Job {
     pub settings: Vec<Setting>,
     /// At most so many entities, and so many relations, in each setting.
     pub decisions: usize,
+    /// At most so many entities, and so many relations, of one text, drawn by the seed.
+    pub per_text: usize,
     /// What is compared.
     pub arms: Vec<Arm>,
     /// What stands in for deleted tokens.
@@ -145,25 +147,11 @@ pub fn run<M: Model>(model: &M, job: &Job, open: impl Fn(&Path) -> Result<M>) ->
         }
     }
     if let Some(bundle) = &job.shuffle {
-        let copy = std::env::temp_dir().join(format!("distill-shuffled-{}", std::process::id()));
-        let mut forgetful = Vec::new();
-        for n in 0..SHUFFLED_MODELS {
-            let model = randomised::write(bundle, &copy, job.seed.wrapping_add(n))
-                .and_then(|_| open(&copy));
-            forgetful.push(model?);
-        }
-        let setting = job.settings.last().copied().unwrap_or(Setting::Window);
-        let mut texts = texts::texts(model, &job.corpus, &documents, setting, job.limit, job.seed)?;
-        texts.truncate(SHUFFLED);
-        let others = (1..).zip(&forgetful).map(|(n, model)| {
-            Ok(Study {
-                seed: job.seed.wrapping_add(n), // chance must not agree with itself
-                ..self::study(model, job)?
-            })
-        });
-        let others = others.collect::<Result<Vec<_>>>()?;
-        report.randomised = randomised::check(&study, &others, &texts, deletion)?;
-        fs::remove_dir_all(&copy).map_err(Error::io("remove", &copy))?;
+        let copies = std::env::temp_dir().join(format!("distill-shuffled-{}", std::process::id()));
+        let found = against_shuffled(&study, job, &documents, (bundle, &copies), open);
+        // Kept until here: an engine reads its explain graph when it first needs it.
+        let _ = fs::remove_dir_all(&copies);
+        report.randomised = found?;
     }
     if let Some(out) = &job.out {
         let write = |name: &str, text: String| {
@@ -175,6 +163,42 @@ pub fn run<M: Model>(model: &M, job: &Job, open: impl Fn(&Path) -> Result<M>) ->
         write("report.html", picture::html(&report))?;
     }
     Ok(report)
+}
+
+/// Compares the explanations of the job's last setting with those of copies of the bundle with shuffled weights, written into the folder `copies`.
+fn against_shuffled<M: Model>(
+    study: &Study<'_, M>,
+    job: &Job,
+    documents: &[Document],
+    (bundle, copies): (&Path, &Path),
+    open: impl Fn(&Path) -> Result<M>,
+) -> Result<Vec<report::Agreement>> {
+    let setting = job.settings.last().copied().unwrap_or(Setting::Window);
+    let mut texts = texts::texts(
+        study.model,
+        &job.corpus,
+        documents,
+        setting,
+        job.limit,
+        job.seed,
+    )?;
+    texts.truncate(SHUFFLED);
+    let forgetful = (1..=SHUFFLED_MODELS).map(|n| {
+        let copy = copies.join(n.to_string());
+        fs::create_dir_all(copies).map_err(Error::io("create", copies))?;
+        randomised::write(bundle, &copy, job.seed.wrapping_add(n))?;
+        open(&copy)
+    });
+    let forgetful = forgetful.collect::<Result<Vec<M>>>()?;
+    let others = (1..).zip(&forgetful).map(|(n, model)| {
+        Ok(Study {
+            seed: job.seed.wrapping_add(n), // chance must not agree with itself
+            ..self::study(model, job)?
+        })
+    });
+    let others = others.collect::<Result<Vec<_>>>()?;
+    let deletion = job.deletions.first().copied().unwrap_or_default();
+    randomised::check(study, &others, &texts, deletion)
 }
 
 fn file_name(path: &Path) -> String {
@@ -226,7 +250,7 @@ fn records_of(
         };
         let mut progress = Share::new(setting.as_str(), share(&found, begin));
         for (number, text) in texts.iter().enumerate().skip(begin) {
-            let quota = found.map(|n: usize| job.decisions.saturating_sub(n));
+            let quota = found.map(|n: usize| job.decisions.saturating_sub(n).min(job.per_text));
             if quota == [0; 2] {
                 break;
             }
@@ -266,6 +290,7 @@ fn identity(model: &impl Model, job: &Job) -> Result<Value> {
         "corpus": hex(&bytes),
         "settings": job.settings,
         "decisions": job.decisions,
+        "per_text": job.per_text,
         "methods": job.arms.iter().map(|arm| arm.name.as_str()).collect::<Vec<_>>(),
         "deletions": job.deletions.iter().map(|d| d.as_str()).collect::<Vec<_>>(),
         "limit": job.limit,

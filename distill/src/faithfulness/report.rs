@@ -167,7 +167,8 @@ fn by_score(d: &DeletionRecord, loss: f64) -> Option<f64> {
 }
 
 fn normalised(value: f64, low: f64, high: f64) -> Option<f64> {
-    (high - low > DEGENERATE).then(|| (value - low) / (high - low))
+    // Every order lies between the limits; what lies outside is rounding.
+    (high - low > DEGENERATE).then(|| ((value - low) / (high - low)).clamp(0.0, 1.0))
 }
 
 impl Section {
@@ -511,7 +512,10 @@ impl Section {
 
 /// "0.123 [0.10 0.15]".
 fn cell(x: Figure) -> String {
-    format!("{:.3} [{:.2} {:.2}]", x.value, x.low, x.high)
+    // Adding zero makes a rounded −0 a plain 0.
+    let [low, high] = [x.low, x.high].map(|x| (x * 1e2).round() / 1e2 + 0.0);
+    let value = (x.value * 1e3).round() / 1e3 + 0.0;
+    format!("{value:.3} [{low:.2} {high:.2}]")
 }
 
 /// Numbers to six decimals: what lies beyond is noise, and the card need not carry it.

@@ -232,6 +232,7 @@ fn job(folder: &Path, out: Option<PathBuf>) -> Job {
         format: Format::PubTator,
         settings: Setting::ALL.to_vec(),
         decisions: 1000,
+        per_text: 1000,
         arms: Arm::list(&["occlusion", "shap", "lime_3n", "random"].map(String::from)).unwrap(),
         deletions: vec![Deletion::Mask, Deletion::Pad],
         limit: 8,
@@ -248,7 +249,7 @@ fn measured(model: &Sums, job: &Job) -> Result<Report> {
     run(model, job, |_| Ok(Sums::new()))
 }
 
-fn section<'a>(report: &'a Report, setting: Setting, kind: Kind) -> &'a report::Section {
+fn section(report: &Report, setting: Setting, kind: Kind) -> &report::Section {
     let of = |s: &&report::Section| s.setting == setting && s.kind == kind && s.deletion == "mask";
     report.sections.iter().find(of).unwrap()
 }

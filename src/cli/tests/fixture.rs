@@ -1,6 +1,7 @@
 //! Explanations made by hand, for the tests of what people look at.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bie::Extraction;
 use bie::explain::{Evidence, Explanation, Faithfulness, Heads, Method, Target, Word};
@@ -89,7 +90,17 @@ fn explanation(target: Target, words: Vec<Word>) -> Explanation {
         evaluations: 62,
         cut_short: false,
         unreliable: false,
+        entity_types: entity_types(),
+        relation_types: relation_types(),
     }
+}
+
+fn entity_types() -> Arc<[String]> {
+    ["Chemical".to_string(), "Disease".to_string()].into()
+}
+
+fn relation_types() -> Arc<[String]> {
+    ["causes".to_string(), "treats".to_string()].into()
 }
 
 fn extraction(text: &str, entities: Vec<Entity>, relations: Vec<Relation>) -> Extraction {
@@ -104,8 +115,8 @@ fn extraction(text: &str, entities: Vec<Entity>, relations: Vec<Relation>) -> Ex
             windows: 1,
             unread: Vec::new(),
         },
-        entity_types: ["Chemical".to_string(), "Disease".to_string()].into(),
-        relation_types: ["causes".to_string(), "treats".to_string()].into(),
+        entity_types: entity_types(),
+        relation_types: relation_types(),
         origin: Default::default(),
     }
 }
