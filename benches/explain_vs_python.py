@@ -197,11 +197,13 @@ def compare(bie, bundle, chosen, left_out, args):
 
 
 def interval(differences, groups, draws=10_000):
-    """95 % bootstrap interval of the mean; whole groups are drawn."""
+    """95 % bootstrap interval of the mean; whole groups are drawn. None of too few groups: it would look narrow and mean nothing."""
     sums = {}
     for difference, group in zip(differences, groups):
         total, count = sums.get(group, (0.0, 0))
         sums[group] = (total + difference, count + 1)
+    if len(sums) < 5:
+        return None
     table = np.array(list(sums.values()))
     drawn = table[np.random.default_rng(0).integers(0, len(table), (draws, len(table)))].sum(axis=1)
     return [round(float(bound), 4) for bound in np.quantile(drawn[:, 0] / drawn[:, 1], (0.025, 0.975))]
@@ -234,8 +236,8 @@ def table(name, rows, tools):
         if tool != "bie":
             cells += [f"{one['times_bie']:.0f}", f"{one['times_bie_cpu']:.0f}"]
             for metric in ("comprehensiveness", "sufficiency"):
-                low, high = one[f"bie_minus_{metric}_95"]
-                cells.append(f"{one['bie_minus_' + metric]:+.3f} [{low:+.3f}, {high:+.3f}]")
+                bounds = one[f"bie_minus_{metric}_95"]
+                cells.append(f"{one['bie_minus_' + metric]:+.3f} " + ("[{:+.3f}, {:+.3f}]".format(*bounds) if bounds else "(too few texts)"))
         print(f"| {tool} | {' | '.join(cells)} |" + (" | | | |" if tool == "bie" else ""))
 
 
