@@ -27,9 +27,11 @@ build: ## build libbie.so, bie and distill (release) into target/release
 	cmp -s runtime/libbie_onnxruntime.so $(RELEASE)/libbie_onnxruntime.so || install -m 755 runtime/libbie_onnxruntime.so $(RELEASE)/
 	ln -sf libbie.so $(RELEASE)/libbie.so.0
 
-demo: build ## entities and relations of an abstract: by the command line, then by a C program
+demo: build ## entities and relations of an abstract and why: by the command line, then by C programs
 	@echo; echo "== bie extract: the command line reads examples/abstract.txt with the bundle $(BUNDLE)"
 	$(RELEASE)/bie extract --bundle $(BUNDLE) examples/abstract.txt
+	@echo; echo "== bie explain: why the first relation was found (also as a page: target/why.html)"
+	$(RELEASE)/bie explain --bundle $(BUNDLE) --target r0 --html target/why.html examples/abstract.txt
 	@echo; echo "== the same from C: examples/extract.c against include/bie.h and libbie.so"
 	cc -std=c99 -Wall -Wextra -Iinclude examples/extract.c -o target/extract -L$(RELEASE) -lbie -Wl,-rpath,'$$ORIGIN/release'
 	target/extract $(BUNDLE) examples/abstract.txt

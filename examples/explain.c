@@ -1,5 +1,5 @@
 /*
- * Prints the entities and relations of a text file, and why each was found.
+ * Prints the first relations of a text file, and why each was found; the first entities if it has no relation.
  *
  *     cc -Iinclude examples/explain.c -Ltarget/release -lbie -Wl,-rpath,target/release -o explain
  *     ./explain models/default abstract.txt
@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { MOST = 3 };
 
 /* Ends the program with the library's own words: they say what is wrong and what to do. */
 static void stop(bie_error *error) {
@@ -43,15 +45,6 @@ static char *read_file(const char *path, size_t *len) {
     fclose(file);
     *len = size;
     return text;
-}
-
-static void *allocate(size_t count, size_t size) {
-    void *memory = calloc(count ? count : 1, size);
-    if (memory == NULL) {
-        fprintf(stderr, "explain: out of memory\n");
-        exit(1);
-    }
-    return memory;
 }
 
 static void print_evidence(const char *side, const bie_evidence *evidence, size_t count, const char *text) {
@@ -90,43 +83,34 @@ int main(int argc, char **argv) {
     if (bie_engine_open(argv[1], strlen(argv[1]), NULL, &engine, &error) != BIE_OK) stop(error);
     if (bie_extract(engine, text, len, NULL, &result, &error) != BIE_OK) stop(error);
 
-    /* A host asks for the one decision that a user points at; here it is all of them, which share their work. */
+    /* A host asks for the decision that a user points at; here it is the first few, which share their work. */
     size_t mention_count, relation_count;
     const bie_mention *mentions = bie_result_mentions(result, &mention_count);
     const bie_relation *relations = bie_result_relations(result, &relation_count);
-    size_t count = mention_count + relation_count;
-    bie_target *targets = allocate(count, sizeof *targets);
-    bie_explanation **explanations = allocate(count, sizeof *explanations);
-    for (size_t i = 0; i < mention_count; i++) {
-        targets[i] = (bie_target){.kind = BIE_TARGET_ENTITY, .index = (uint32_t)i};
+    int related = relation_count > 0;
+    size_t count = related ? relation_count : mention_count;
+    if (count > MOST) count = MOST;
+    bie_target targets[MOST];
+    bie_explanation *explanations[MOST];
+    for (size_t i = 0; i < count; i++) {
+        targets[i] = (bie_target){.kind = related ? BIE_TARGET_RELATION : BIE_TARGET_ENTITY, .index = (uint32_t)i};
     }
-    for (size_t i = 0; i < relation_count; i++) {
-        targets[mention_count + i] = (bie_target){.kind = BIE_TARGET_RELATION, .index = (uint32_t)i};
-    }
-    /* The more time, the finer the weights; the default has no limit. A user who cannot wait is served by a bie_cancel. */
-    bie_options *options = bie_options_new();
-    if (bie_options_set_i64(options, "time_budget_ms", strlen("time_budget_ms"), 5000, &error) != BIE_OK) stop(error);
-    if (bie_explain_batch(engine, text, len, result, targets, count, options, NULL, explanations, &error) != BIE_OK) stop(error);
-    bie_options_free(options);
+    if (bie_explain_batch(engine, text, len, result, targets, count, NULL, NULL, explanations, &error) != BIE_OK) stop(error);
 
-    for (size_t i = 0; i < mention_count; i++) {
-        const bie_mention *m = &mentions[i];
-        printf("%.*s is %s  %.2f\n", (int)(m->end - m->start), text + m->start, bie_engine_label(engine, m->label, NULL),
-               m->score);
+    for (size_t i = 0; i < count; i++) {
+        if (related) {
+            const bie_mention *head = &mentions[relations[i].head], *tail = &mentions[relations[i].tail];
+            printf("%.*s -> %s -> %.*s  %.2f\n", (int)(head->end - head->start), text + head->start,
+                   bie_engine_relation_label(engine, relations[i].label, NULL), (int)(tail->end - tail->start), text + tail->start,
+                   relations[i].score);
+        } else {
+            printf("%.*s is %s  %.2f\n", (int)(mentions[i].end - mentions[i].start), text + mentions[i].start,
+                   bie_engine_label(engine, mentions[i].label, NULL), mentions[i].score);
+        }
         print_explanation(explanations[i], text);
-    }
-    for (size_t i = 0; i < relation_count; i++) {
-        const bie_mention *head = &mentions[relations[i].head];
-        const bie_mention *tail = &mentions[relations[i].tail];
-        printf("%.*s -> %s -> %.*s  %.2f\n", (int)(head->end - head->start), text + head->start,
-               bie_engine_relation_label(engine, relations[i].label, NULL), (int)(tail->end - tail->start),
-               text + tail->start, relations[i].score);
-        print_explanation(explanations[mention_count + i], text);
+        bie_explanation_free(explanations[i]);
     }
 
-    for (size_t i = 0; i < count; i++) bie_explanation_free(explanations[i]);
-    free(explanations);
-    free(targets);
     bie_result_free(result);
     bie_engine_free(engine);
     free(text);

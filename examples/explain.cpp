@@ -1,9 +1,10 @@
-// Prints the entities and relations of a text file, and why each was found.
+// Prints the first relations of a text file, and why each was found; the first entities if it has no relation.
 //
 //     c++ -std=c++17 -Iinclude examples/explain.cpp -Ltarget/release -lbie -Wl,-rpath,target/release -o explain
 //     ./explain models/default abstract.txt
 #include <bie.hpp>
 
+#include <algorithm>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -35,23 +36,24 @@ int main(int argc, char **argv) {
             std::cout << "    without " << summary.score << " -> " << summary.without_evidence << '\n';
         };
 
-        // The more time, the finer the weights; the default has no limit.
-        bie::Options options;
-        options.set("time_budget_ms", 5000);
+        // A host asks for the decision that a user points at; here it is the first few, which share their work.
+        const bool related = !result.relations().empty();
+        const std::size_t found = related ? result.relations().size() : result.mentions().size();
         std::vector<bie::Target> targets;
-        for (std::uint32_t i = 0; i < result.mentions().size(); i++) targets.push_back(bie::Target::entity(i));
-        for (std::uint32_t i = 0; i < result.relations().size(); i++) targets.push_back(bie::Target::relation(i));
-        const std::vector<bie::Explanation> reasons = engine.explain(text, result, targets, options);
+        for (std::uint32_t i = 0; i < std::min<std::size_t>(found, 3); i++)
+            targets.push_back(related ? bie::Target::relation(i) : bie::Target::entity(i));
+        const std::vector<bie::Explanation> reasons = engine.explain(text, result, targets);
 
-        std::size_t next = 0;
-        for (const bie_mention &m : result.mentions()) {
-            std::cout << words(m) << " is " << engine.label(m.label) << ' ' << m.score << '\n';
-            print(reasons[next++]);
-        }
-        for (const bie_relation &r : result.relations()) {
-            std::cout << words(result.mentions()[r.head]) << " -> " << engine.relation_label(r.label) << " -> "
-                      << words(result.mentions()[r.tail]) << ' ' << r.score << '\n';
-            print(reasons[next++]);
+        for (std::size_t i = 0; i < reasons.size(); i++) {
+            if (related) {
+                const bie_relation &r = result.relations()[i];
+                std::cout << words(result.mentions()[r.head]) << " -> " << engine.relation_label(r.label) << " -> "
+                          << words(result.mentions()[r.tail]) << ' ' << r.score << '\n';
+            } else {
+                const bie_mention &m = result.mentions()[i];
+                std::cout << words(m) << " is " << engine.label(m.label) << ' ' << m.score << '\n';
+            }
+            print(reasons[i]);
         }
     } catch (const bie::Error &error) {
         std::cerr << "explain: " << error.what() << '\n';

@@ -94,10 +94,10 @@
  *   How words are weighed. `auto`: the most faithful method that the budget admits. `attention_rollout` is a view, not evidence.
  * - players (one of words, units; explain). Default: words.
  *   What occlusion, shap and lime delete: single words, or whole entities and the clauses between them.
- * - deletion (one of mask, pad; explain). Default: mask.
- *   What stands in for a deleted token: [MASK] or [PAD].
- * - baseline (one of mask, pad, mean; explain). Default: mask.
- *   Where gradients start from: every token [MASK], every token [PAD], or the mean of the window's embeddings.
+ * - deletion (one of pad, mask; explain). Default: pad.
+ *   What stands in for a deleted token: [PAD] or [MASK].
+ * - baseline (one of pad, mask, mean; explain). Default: pad.
+ *   Where integrated gradients start from: every token [PAD], every token [MASK], or the mean of the window's embeddings.
  * - evaluations (an integer from 1 to 1000000; explain). Default: what the method needs: see docs/explain.md.
  *   At most so many forward passes for methods that sample (shap, lime, auto); integrated gradients: at most so many steps.
  * - time_budget_ms (an integer from 1 to 86400000; explain). Default: none.

@@ -36,7 +36,9 @@ report '`ort` outside src/runtime and distill/src/session.rs' < <(
 report 'something that panics in library code' < <(
     product_code "${library[@]}" | without_comments \
         | grep -E '\.(unwrap|expect|unwrap_err|expect_err)\(|\b(panic|unreachable|todo|unimplemented)!')
-report 'a file of more than 800 lines' < <(wc -l "${written[@]}" | awk '$1 > 800 && $2 != "total" { print $2 ": " $1 " lines" }')
+# The header is one file because it is the manual; it is generated from src/ffi, where the rule holds.
+report 'a file of more than 800 lines' < <(
+    wc -l "${written[@]}" | awk '$1 > 800 && $2 != "total" && $2 != "include/bie.h" { print $2 ": " $1 " lines" }')
 report 'a file of more than 30 MiB' < <(stat -c '%s %n' "${all[@]}" | awk '$1 > 30 * 1024 * 1024 { print $2 ": " $1 " bytes" }')
 report 'a file that somebody meant to throw away' < <(printf '%s\n' "${all[@]}" | grep -iE '(^|/)(scratch|tmp|foo)[^/]*$')
 report 'a mark of unfinished work' < <(search '\b(TO''DO|FIX''ME|XX''X|HA''CK)\b' "${written[@]}")

@@ -1,9 +1,26 @@
-//! What a person sees while training: a bar on a terminal, a line now and then in a log.
+//! What a person sees while training: a bar on a terminal, a line now and then in a log; and how a person ends it.
 
 use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::error::{Error, Result};
+
+/// A flag that SIGINT and SIGTERM raise from now on, instead of ending the process: long work looks at it between steps.
+///
+/// # Errors
+/// [`Error::Environment`]: the operating system refuses.
+pub fn stop_signal() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .map_err(|e| Error::Environment(format!("cannot listen for signals: {e}")))?;
+    }
+    Ok(stop)
+}
 
 /// Between two lines in a log.
 const INTERVAL: Duration = Duration::from_secs(30);

@@ -38,7 +38,14 @@ const DECOYS: &str = "serotonin adrenaline after and during";
 
 /// Methods that ship as faithful. The others are views (attention, rollout) or a single gradient, which says nothing where a score is saturated: of
 /// these planted entities, scored 0.99 and more, it finds 3 % of the cues.
-const FAITHFUL: [&str; 5] = ["auto", "integrated_gradients", "occlusion", "shap", "lime"];
+const FAITHFUL: [&str; 6] = [
+    "auto",
+    "guided_occlusion",
+    "integrated_gradients",
+    "occlusion",
+    "shap",
+    "lime",
+];
 
 /// Decisions of each kind on which the cues are looked for.
 const CUES: usize = 60;
@@ -160,7 +167,7 @@ fn study<'m>(model: &'m Opened, arms: &[&str]) -> Study<'m, Opened> {
     Study {
         model,
         arms: Arm::list(&names).unwrap(),
-        deletions: vec![Deletion::Mask],
+        deletions: vec![Deletion::default()],
         limit: 10,
         coding: false,
         seed: 0,
@@ -190,7 +197,12 @@ fn pointing(precision: &str, relation: bool) -> BTreeMap<String, Pointing> {
         .collect();
     let model = opened(&PLANTED.join("out").join(precision));
     let arms: Vec<&str> = FAITHFUL.into_iter().chain(["random"]).collect();
-    let found = evidence::check(&study(&model, &arms), &marked, Deletion::Mask, |_, _| {});
+    let found = evidence::check(
+        &study(&model, &arms),
+        &marked,
+        Deletion::default(),
+        |_, _| {},
+    );
     let found = found.unwrap();
     assert_eq!(found.len(), arms.len());
     found.into_iter().map(|p| (p.method.clone(), p)).collect()
@@ -244,7 +256,8 @@ fn shuffled_weights_leave_no_trace_of_the_explanations() {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let trained = study(&trained, &FAITHFUL);
         let others: Vec<_> = forgetful.iter().map(|m| study(m, &FAITHFUL)).collect();
-        for agreement in randomised::check(&trained, &others, &texts, Deletion::Mask).unwrap() {
+        for agreement in randomised::check(&trained, &others, &texts, Deletion::default()).unwrap()
+        {
             println!("{precision} {agreement:?}");
             assert!(agreement.decisions >= 50, "{agreement:?}");
             assert!(agreement.spearman.value <= 0.2, "{precision} {agreement:?}");
@@ -254,7 +267,7 @@ fn shuffled_weights_leave_no_trace_of_the_explanations() {
             &trained,
             &[study(trained.model, &FAITHFUL)],
             &texts,
-            Deletion::Mask,
+            Deletion::default(),
         );
         let same = same.unwrap();
         assert!(same.iter().all(|a| a.spearman.value > 0.99), "{same:?}");

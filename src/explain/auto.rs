@@ -2,6 +2,7 @@
 
 use super::game::Game;
 use super::run::{Case, Weighed};
+use super::shapley::EXACT_PLAYERS;
 use super::window_game::WindowGame;
 use super::{Method, Players};
 use crate::error::Result;
@@ -9,21 +10,22 @@ use crate::error::Result;
 /// Coalitions that sampled Shapley values take where nothing else is asked for, for each player.
 pub(super) const PASSES_A_PLAYER: usize = 10;
 /// Words that guided occlusion deletes, for each decision.
-const SHORTLIST: usize = 10;
+const SHORTLIST: usize = 20;
 /// Deletions between two looks at the clock.
 const ROUND: usize = 4;
 
 /// The weights of every decision by the chosen method.
 ///
-/// Single words: [`Method::GuidedOcclusion`]. Units are few, so that Shapley values of them are affordable.
+/// Shapley values where there are few players: units, or the words of a short text. Else [`Method::GuidedOcclusion`].
 pub(super) fn weigh(
     case: &Case<'_>,
     text: &str,
     game: &mut WindowGame<'_>,
 ) -> Result<Vec<Weighed>> {
+    let few = case.scene.words.len() <= EXACT_PLAYERS;
     match case.options.explain.players {
-        Players::Words => guided(case, game),
-        Players::Units => case.weigh(text, game, Method::Shap),
+        Players::Words if !few => guided(case, game),
+        Players::Words | Players::Units => case.weigh(text, game, Method::Shap),
     }
 }
 

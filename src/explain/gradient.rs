@@ -4,7 +4,7 @@ use super::place::{Decision, Scene};
 use super::quadrature::Refinement;
 use super::window_game::deleted_id;
 use super::{Baseline, Cancel, Deletion, Method, rollout};
-use crate::bundle::EXPLAIN;
+use crate::bundle::{EXPLAIN, EXPLAIN_FLOAT};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::options::Options;
@@ -14,14 +14,17 @@ use crate::runtime::{Differentiated, Gradient, Gradients, PairValue, Point, Size
 const TOLERANCE: f64 = 0.01;
 const MOST_STEPS: usize = 200;
 
+/// What one run of an explain graph costs, in forward passes (`cargo bench --bench explain`).
+const A_GRADIENT: usize = 3;
+/// The same of the graph without rounded activations.
+const A_SMOOTH_GRADIENT: usize = 6;
+
 /// Weights of the window's tokens, `[CLS]` and `[SEP]` left out.
 pub(crate) struct TokenWeights {
     pub(crate) weights: Vec<f64>,
     pub(crate) completeness_error: Option<f64>,
-    /// Runs of an extract graph.
+    /// What they cost, in forward passes.
     pub(crate) passes: usize,
-    /// Runs of the explain graph.
-    pub(crate) gradients: usize,
 }
 
 impl TokenWeights {
@@ -31,7 +34,6 @@ impl TokenWeights {
             weights: Vec::new(),
             completeness_error: None,
             passes: 0,
-            gradients: 0,
         }
     }
 }
@@ -137,7 +139,6 @@ impl<'a> Inside<'a> {
             weights,
             completeness_error: None,
             passes: 1,
-            gradients: 0,
         })
     }
 
@@ -157,15 +158,14 @@ impl<'a> Inside<'a> {
         Ok(TokenWeights {
             weights: self.inner(&weights).to_vec(),
             completeness_error: None,
-            passes: 0,
-            gradients: 1,
+            passes: A_GRADIENT,
         })
     }
 
     /// [`super::Method::InputXGradient`].
     fn input_x_gradient(&self) -> Result<TokenWeights> {
         let here = self.line(Baseline::Mask)?.at(EXPLAIN, 0.0)?;
-        Ok(self.looked(&here.by_input, 1))
+        Ok(self.looked(&here.by_input))
     }
 
     /// The gradient half way between the window and the window of deleted tokens, times their difference.
@@ -175,7 +175,7 @@ impl<'a> Inside<'a> {
             Deletion::Pad => Baseline::Pad,
         };
         let point = self.line(baseline)?.at(EXPLAIN, 0.5)?;
-        Ok(self.looked(&point.by_difference, 1))
+        Ok(self.looked(&point.by_difference))
     }
 
     /// [`super::Method::AttentionXGradient`].
@@ -224,8 +224,10 @@ impl<'a> Inside<'a> {
         Ok(TokenWeights {
             weights: self.inner(&integral).to_vec(),
             completeness_error: Some(refinement.error()),
-            passes: 0,
-            gradients: seen.len(),
+            passes: match graph {
+                EXPLAIN_FLOAT => A_SMOOTH_GRADIENT,
+                _ => A_GRADIENT,
+            } * seen.len(),
         })
     }
 
@@ -249,8 +251,8 @@ impl<'a> Inside<'a> {
         })
     }
 
-    /// Weights from one run of the explain graph or several.
-    fn looked(&self, row: &[f32], gradients: usize) -> TokenWeights {
+    /// Weights from one run of the explain graph.
+    fn looked(&self, row: &[f32]) -> TokenWeights {
         TokenWeights {
             weights: self
                 .inner(row)
@@ -258,8 +260,7 @@ impl<'a> Inside<'a> {
                 .map(|&weight| f64::from(weight))
                 .collect(),
             completeness_error: None,
-            passes: 0,
-            gradients,
+            passes: A_GRADIENT,
         }
     }
 

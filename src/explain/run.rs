@@ -21,8 +21,6 @@ use crate::options::Options;
 use crate::result::Extraction;
 use crate::text::offsets::Offsets;
 
-/// What one run of the explain graph costs, in forward passes; measured: see docs/explain.md.
-const PASSES_A_GRADIENT: f64 = 2.5;
 /// Deleting the evidence must move the value by this part of it, or the explanation is unreliable.
 const LEAST_EFFECT: f64 = 0.1;
 
@@ -34,9 +32,7 @@ pub(super) struct Weighed {
     pub(super) completeness_error: Option<f64>,
     pub(super) fit: Option<f64>,
     pub(super) cut_short: bool,
-    /// Runs of the explain graph.
-    pub(super) gradients: usize,
-    /// Runs of the extract graphs that did not go through the game.
+    /// What they cost beyond the game, in forward passes.
     pub(super) passes: usize,
 }
 
@@ -258,8 +254,7 @@ impl Case<'_> {
                     true => Some(self.heads(&inside)?),
                     false => None,
                 },
-                evaluations: (passes + one.passes) as u32
-                    + (one.gradients as f64 * PASSES_A_GRADIENT).ceil() as u32,
+                evaluations: (passes + one.passes) as u32,
                 cut_short: one.cut_short,
                 entity_types: self.engine.entity_types.clone(),
                 relation_types: self.engine.relation_types.clone(),
@@ -347,7 +342,6 @@ impl Case<'_> {
             completeness_error: tokens.completeness_error,
             fit: None,
             cut_short: false,
-            gradients: tokens.gradients,
             passes: tokens.passes,
         }
     }
@@ -392,7 +386,6 @@ impl Case<'_> {
                     .then(|| completeness_error(row.iter().sum(), full - empty)),
                 fit,
                 cut_short,
-                gradients: 0,
                 passes: 0,
             })
             .collect()

@@ -9,7 +9,7 @@
 
 static const char *const METHODS[] = {
     "auto",      "attention", "attention_rollout", "input_x_gradient", "attention_x_gradient", "integrated_gradients",
-    "occlusion", "shap",      "lime",
+    "occlusion", "shap",      "lime", "guided_occlusion",
 };
 enum { METHOD_COUNT = sizeof METHODS / sizeof *METHODS };
 

@@ -111,3 +111,4 @@ ASSERT(method_integrated_gradients_is_5, BIE_METHOD_INTEGRATED_GRADIENTS == 5);
 ASSERT(method_occlusion_is_6, BIE_METHOD_OCCLUSION == 6);
 ASSERT(method_shap_is_7, BIE_METHOD_SHAP == 7);
 ASSERT(method_lime_is_8, BIE_METHOD_LIME == 8);
+ASSERT(method_guided_occlusion_is_9, BIE_METHOD_GUIDED_OCCLUSION == 9);

@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use bie::Options;
 use bie::explain::Deletion;
@@ -45,7 +46,7 @@ use model::Model;
 use report::Report;
 
 /// Texts of a setting on which single explanations are timed.
-const TIMED: usize = 20;
+const TIMED: usize = 6;
 
 /// Texts that are explained for the models with shuffled weights, too.
 const SHUFFLED: usize = 30;
@@ -221,7 +222,8 @@ fn study<'m, M: Model>(model: &'m M, job: &Job) -> Result<Study<'m, M>> {
     })
 }
 
-/// The records of a run, of which `records` were made before this process; `done` is told each new one.
+/// The records of a run, of which `records` were made before this process; `done` is told each new one. A signal ends it after the text under
+/// way: the report is then of what there is, and the same command goes on.
 fn records_of(
     study: &Study<'_, impl Model>,
     job: &Job,
@@ -229,6 +231,7 @@ fn records_of(
     mut records: Vec<Record>,
     mut done: impl FnMut(&Record) -> Result<()>,
 ) -> Result<Vec<Record>> {
+    let stop = progress::stop_signal()?;
     for setting in job.settings.iter().copied() {
         let texts = texts::texts(
             study.model,
@@ -251,7 +254,7 @@ fn records_of(
         let mut progress = Share::new(setting.as_str(), share(&found, begin));
         for (number, text) in texts.iter().enumerate().skip(begin) {
             let quota = found.map(|n: usize| job.decisions.saturating_sub(n).min(job.per_text));
-            if quota == [0; 2] {
+            if quota == [0; 2] || stop.load(Ordering::Relaxed) {
                 break;
             }
             let record = study.text(setting, number, text, quota, timed < TIMED)?;

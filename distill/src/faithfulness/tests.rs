@@ -165,6 +165,8 @@ impl Model for Sums {
                 offset_unit: OffsetUnit::Utf8,
                 model_id: "sums".into(),
                 bundle_hash: "00".into(),
+                entity_types: Vec::new().into(),
+                relation_types: Vec::new().into(),
                 score: 0.0,
                 rival_score: None,
                 baseline_score: 0.1,

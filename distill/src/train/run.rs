@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use bie::encode::Encoder;
@@ -18,7 +17,7 @@ use crate::checkpoint::{Checkpoint, Folder, State, Tensor};
 use crate::dataset::{self, Dataset, Item};
 use crate::error::{Error, Result};
 use crate::optimizer::{AdamW, Parameter, Settings};
-use crate::progress::Progress;
+use crate::progress::{self, Progress};
 use crate::recipe::Recipe;
 use crate::schedule;
 use crate::student::encoder::Config;
@@ -262,11 +261,7 @@ impl<'a> Trainer<'a> {
         let t = &self.recipe.training;
         let (per_epoch, epochs) = (self.steps_per_epoch(), u64::from(t.epochs));
         let total = per_epoch * epochs;
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            signal_hook::flag::register(signal, Arc::clone(&stop))
-                .map_err(|e| Error::Environment(format!("cannot listen for signals: {e}")))?;
-        }
+        let stop = progress::stop_signal()?;
         let interval = Duration::from_secs_f32(60.0 * t.checkpoint_minutes);
         let mut saved = Instant::now();
         let mut progress = Progress::new(total, self.done, epochs);
