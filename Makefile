@@ -5,10 +5,12 @@ RELEASE := target/release
 SDK := dist/bie-$(VERSION)
 BUNDLE := models/default
 BENCH_PYTHON := target/venv-bench/bin/python
+EXPLAIN_PYTHON := target/venv-explain/bin/python
+TEXTS ?= examples/abstract.txt
 THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup runtime build demo test lint doc bench bench-train bench-quantize soak no-network sdk clean
+.PHONY: help setup runtime build demo test lint doc bench bench-train bench-quantize bench-explain soak no-network sdk clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -61,6 +63,14 @@ bench-train: build $(BENCH_PYTHON) ## training speed against PyTorch, in one run
 
 bench-quantize: $(BENCH_PYTHON) ## the bundle's encoder against PyTorch's export after quantize_dynamic, in one run
 	$(BENCH_PYTHON) benches/extract_vs_quantize_dynamic.py $(BUNDLE)/encoder.onnx
+
+target/venv-explain/ready: benches/requirements-explain.txt
+	python3 -m venv target/venv-explain
+	target/venv-explain/bin/pip install --quiet --disable-pip-version-check -r benches/requirements-explain.txt
+	@touch $@
+
+bench-explain: build target/venv-explain/ready ## explanations against Python's shap and lime, in one run, on TEXTS (installs them into target/venv-explain: 0.9 GB)
+	$(EXPLAIN_PYTHON) benches/explain_vs_python.py --bundle $(BUNDLE) $(TEXTS)
 
 soak: build ## memory of a C host that reads 1000 documents
 	scripts/soak.sh
