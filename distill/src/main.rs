@@ -129,7 +129,7 @@ enum Command {
         /// Folder for the journal and the report (JSON, text, HTML). A run that was broken off goes on there.
         #[arg(long)]
         out: Option<PathBuf>,
-        /// Write the table into the bundle's card and manifest.
+        /// Write the table into the bundle's card.
         #[arg(long)]
         write_card: bool,
     },

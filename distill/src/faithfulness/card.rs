@@ -1,4 +1,4 @@
-//! The table's place in a bundle: its card and its manifest. The model's own files stay as they are, byte for byte.
+//! The table's place in a bundle: its card. The model's own files stay as they are, byte for byte.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,13 +20,13 @@ const HEADING: &str = "## Explanations";
 /// The section that it is put before.
 const BEFORE: &str = "## Limits";
 
-/// Writes the report into the bundle's card (section "Explanations", replacing an earlier one) and its manifest (`provenance.faithfulness`). The new
-/// bundle's hash.
+/// Writes the report's table into the bundle's card, section "Explanations", replacing an earlier one. The manifest, which every host reads at open,
+/// changes only by the card's hash. Returns the new bundle's hash.
 ///
 /// # Errors
 /// The bundle is damaged, its card is not UTF-8, or the operating system refuses; then it stays as it was.
 pub fn write(bundle: &Path, report: &Report) -> Result<String> {
-    let mut manifest = Bundle::open(bundle)?.manifest;
+    let manifest = Bundle::open(bundle)?.manifest;
     let mut files = files(bundle, &manifest)?;
     let card = String::from_utf8(files.remove(CARD).unwrap_or_default())
         .map_err(|_| Error::file(&bundle.join(CARD), "the card is not UTF-8"))?;
@@ -34,14 +34,6 @@ pub fn write(bundle: &Path, report: &Report) -> Result<String> {
         CARD.to_owned(),
         with_section(&card, &section(report)).into_bytes(),
     );
-    let mut about = report.json();
-    if let Some(about) = about.as_object_mut() {
-        about.remove("bundle_hash"); // of the bundle before it held its own figures
-    }
-    match manifest.provenance.as_object_mut() {
-        Some(provenance) => drop(provenance.insert("faithfulness".to_owned(), about)),
-        None => manifest.provenance = serde_json::json!({ "faithfulness": about }),
-    }
     Ok(Bundle::write(bundle, &manifest, &files)?)
 }
 

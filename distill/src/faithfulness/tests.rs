@@ -400,13 +400,7 @@ fn the_card_gets_the_table_and_the_model_stays_as_it_is() {
             "{name}"
         );
     }
-    let written = &after.manifest.provenance["faithfulness"];
-    assert_eq!(written["sections"][0]["decisions"], 30);
-    assert!(written.get("bundle_hash").is_none());
-    assert_eq!(
-        after.manifest.provenance["recipe"],
-        before.provenance["recipe"]
-    );
+    assert_eq!(after.manifest.provenance, before.provenance);
     let text = fs::read_to_string(bundle.join("README.md")).unwrap();
     assert!(
         text.contains("## Explanations") && text.contains("## Limits"),
