@@ -16,17 +16,21 @@ const ROUND: usize = 4;
 
 /// The weights of every decision by the chosen method.
 ///
-/// Shapley values where there are few players: units, or the words of a short text. Else [`Method::GuidedOcclusion`].
+/// Shapley values where there are few players: units, or the words of a short text. Else [`Method::GuidedOcclusion`], or [`Method::Occlusion`]
+/// with a bundle that has no explain graph.
 pub(super) fn weigh(
     case: &Case<'_>,
     text: &str,
     game: &mut WindowGame<'_>,
 ) -> Result<Vec<Weighed>> {
     let few = case.scene.words.len() <= EXACT_PLAYERS;
-    match case.options.explain.players {
-        Players::Words if !few => guided(case, game),
-        Players::Words | Players::Units => case.weigh(text, game, Method::Shap),
-    }
+    let method = match case.options.explain.players {
+        Players::Words if few => Method::Shap,
+        Players::Units => Method::Shap,
+        Players::Words if case.engine.manifest.has_explain_graph() => Method::GuidedOcclusion,
+        Players::Words => Method::Occlusion,
+    };
+    case.weigh(text, game, method)
 }
 
 /// The gradient half way between the window and its baseline, times their difference, and to the words that promise most the score that
