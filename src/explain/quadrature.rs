@@ -7,8 +7,6 @@
 //! to 60 anywhere on the path this takes half the gradients of nested Clenshaw-Curtis rules, and a third of Gauss-Legendre rules of
 //! growing order.
 
-use std::f64::consts::PI;
-
 /// Nodes on [0, 1] and their weights.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rule {
@@ -16,37 +14,6 @@ pub struct Rule {
     pub nodes: Vec<f64>,
     /// What the integrand there is multiplied with.
     pub weights: Vec<f64>,
-}
-
-/// The Gauss-Legendre rule of `n` nodes, in ascending order: exact for polynomials of degree 2n − 1.
-///
-/// Newton's iteration on the Legendre polynomial from Tricomi's approximation of its zeros.
-pub fn gauss_legendre(n: usize) -> Rule {
-    let order = n as f64;
-    let mut rule = Rule::default();
-    for i in 0..n {
-        let mut x = -(PI * (i as f64 + 0.75) / (order + 0.5)).cos();
-        let mut slope = 1.0;
-        for _ in 0..16 {
-            let (mut before, mut value) = (1.0, x);
-            for k in 2..=n {
-                let k = k as f64;
-                (before, value) = (
-                    value,
-                    ((2.0 * k - 1.0) * x * value - (k - 1.0) * before) / k,
-                );
-            }
-            slope = order * (x * value - before) / (x * x - 1.0);
-            let step = value / slope;
-            x -= step;
-            if step.abs() < 1e-15 {
-                break;
-            }
-        }
-        rule.nodes.push((1.0 + x) / 2.0);
-        rule.weights.push(1.0 / ((1.0 - x * x) * slope * slope));
-    }
-    rule
 }
 
 /// Cells at the start, so five nodes.
@@ -225,6 +192,38 @@ mod tests {
 
     use super::*;
     use crate::explain::random::Random;
+    use std::f64::consts::PI;
+
+    /// The reference: the Gauss-Legendre rule of `n` nodes, in ascending order: exact for polynomials of degree 2n − 1.
+    ///
+    /// Newton's iteration on the Legendre polynomial from Tricomi's approximation of its zeros.
+    fn gauss_legendre(n: usize) -> Rule {
+        let order = n as f64;
+        let mut rule = Rule::default();
+        for i in 0..n {
+            let mut x = -(PI * (i as f64 + 0.75) / (order + 0.5)).cos();
+            let mut slope = 1.0;
+            for _ in 0..16 {
+                let (mut before, mut value) = (1.0, x);
+                for k in 2..=n {
+                    let k = k as f64;
+                    (before, value) = (
+                        value,
+                        ((2.0 * k - 1.0) * x * value - (k - 1.0) * before) / k,
+                    );
+                }
+                slope = order * (x * value - before) / (x * x - 1.0);
+                let step = value / slope;
+                x -= step;
+                if step.abs() < 1e-15 {
+                    break;
+                }
+            }
+            rule.nodes.push((1.0 + x) / 2.0);
+            rule.weights.push(1.0 / ((1.0 - x * x) * slope * slope));
+        }
+        rule
+    }
 
     fn integral(rule: &Rule, f: impl Fn(f64) -> f64) -> f64 {
         rule.nodes
