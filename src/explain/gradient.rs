@@ -164,17 +164,15 @@ impl<'a> Inside<'a> {
 
     /// [`super::Method::InputXGradient`].
     fn input_x_gradient(&self) -> Result<TokenWeights> {
-        let here = self.line(Baseline::Mask)?.at(EXPLAIN, 0.0)?;
+        // Where nothing is gone of the way, it does not matter where it leads.
+        let here = self.line(self.ids.clone(), 0.0).at(EXPLAIN, 0.0)?;
         Ok(self.looked(&here.by_input))
     }
 
     /// The gradient half way between the window and the window of deleted tokens, times their difference.
     pub(crate) fn half_way(&self, options: &Options) -> Result<TokenWeights> {
-        let baseline = match options.explain.deletion {
-            Deletion::Mask => Baseline::Mask,
-            Deletion::Pad => Baseline::Pad,
-        };
-        let point = self.line(baseline)?.at(EXPLAIN, 0.5)?;
+        let deleted = self.deleted(options.explain.deletion)?;
+        let point = self.line(deleted, 0.0).at(EXPLAIN, 0.5)?;
         Ok(self.looked(&point.by_difference))
     }
 
@@ -195,10 +193,13 @@ impl<'a> Inside<'a> {
     /// many gradients as the option `evaluations` says, and no more than it takes for the completeness error to be at most [`TOLERANCE`].
     fn integrated_gradients(&self, options: &Options) -> Result<TokenWeights> {
         let steps = options.explain.evaluations.unwrap_or(MOST_STEPS);
-        let (line, graph) = (
-            self.line(options.explain.baseline)?,
-            self.engine.manifest.smooth_graph(),
-        );
+        let (deletion, levelling) = match options.explain.baseline {
+            Baseline::Pad => (Deletion::Pad, 0.0),
+            Baseline::Mask => (Deletion::Mask, 0.0),
+            Baseline::Mean => (Deletion::Mask, 1.0),
+        };
+        let line = self.line(self.deleted(deletion)?, levelling);
+        let graph = self.engine.manifest.smooth_graph();
         let mut refinement = Refinement::new(TOLERANCE, steps);
         let mut seen: Vec<Gradient> = Vec::new();
         while !refinement.pending().is_empty() {
@@ -231,24 +232,24 @@ impl<'a> Inside<'a> {
         })
     }
 
-    /// The line from the window to a baseline. `[CLS]` and `[SEP]` stay: they are no words.
-    fn line(&self, baseline: Baseline) -> Result<Line<'_>> {
-        let (token, levelling) = match baseline {
-            Baseline::Mask => (Deletion::Mask, 0.0),
-            Baseline::Pad => (Deletion::Pad, 0.0),
-            Baseline::Mean => (Deletion::Mask, 1.0),
-        };
+    /// The window with every word deleted. `[CLS]` and `[SEP]` stay: they are no words.
+    fn deleted(&self, deletion: Deletion) -> Result<Vec<i64>> {
         let mut ids = self.ids.clone();
         let last = ids.len() - 1;
         ids.get_mut(1..last)
             .unwrap_or_default()
-            .fill(deleted_id(self.engine, token)?);
-        Ok(Line {
+            .fill(deleted_id(self.engine, deletion)?);
+        Ok(ids)
+    }
+
+    /// The line from the window to `baseline`, levelled as [`Point::levelling`] says.
+    fn line(&self, baseline: Vec<i64>, levelling: f32) -> Line<'_> {
+        Line {
             inside: self,
-            baseline: ids,
+            baseline,
             levelling,
             value: self.differentiated(),
-        })
+        }
     }
 
     /// Weights from one run of the explain graph.
