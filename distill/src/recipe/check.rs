@@ -1,0 +1,250 @@
+//! What a recipe must fulfil before any training begins.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use super::places::Places;
+use super::{CorpusSource, Recipe};
+use crate::error::Result;
+use crate::teacher::NONE;
+
+impl Recipe {
+    pub(super) fn check(&self, at: &Places) -> Result<()> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        at.need(
+            &["name"],
+            !self.name.is_empty() && self.name.chars().all(plain),
+            || "the name is part of file names: use letters, digits, `-`, `_` and `.`".to_owned(),
+        )?;
+        self.check_student(at)?;
+        self.check_schema(at)?;
+        at.need(&["corpora"], !self.corpora.is_empty(), || {
+            "give at least one [[corpora]]".to_owned()
+        })?;
+        for (n, corpus) in self.corpora.iter().enumerate() {
+            self.check_corpus(at, &n.to_string(), corpus)?;
+        }
+        for (n, teacher) in self.teachers.iter().enumerate() {
+            let n = n.to_string();
+            let key = |name| ["teachers", n.as_str(), name];
+            self.need_file(at, &key("path"), &teacher.path)?;
+            at.need(&key("split"), !matches!(teacher.split.as_str(), "dev" | "devel" | "development" | "valid" | "test"), || {
+                format!("split \"{}\" holds the documents that reports are measured on; train on \"train\"", teacher.split)
+            })?;
+            self.check_map(at, &key("map"), &teacher.map)?;
+            at.range(&key("weight"), teacher.weight, 1e-6, 1e6)?;
+        }
+        at.range(
+            &["distillation", "temperature"],
+            self.distillation.temperature,
+            0.1,
+            100.0,
+        )?;
+        at.range(
+            &["distillation", "gold_weight"],
+            self.distillation.gold_weight,
+            0.0,
+            1.0,
+        )?;
+        self.check_training(at)?;
+        if let Some(evaluation) = &self.evaluation {
+            self.need_file(at, &["evaluation", "path"], &evaluation.path)?;
+            self.check_map(at, &["evaluation", "map"], &evaluation.map)?;
+            if let Some(labels) = &evaluation.relations_from {
+                self.need_file(at, &["evaluation", "relations_from"], labels)?;
+            }
+            at.need(&["evaluation", "path"], self.corpora.iter().all(|c| c.path != evaluation.path), || {
+                "the file is also trained on; measure on documents that the student has not seen".to_owned()
+            })?;
+        }
+        Ok(())
+    }
+
+    fn check_student(&self, at: &Places) -> Result<()> {
+        let base = self.resolve(&self.student.base);
+        at.need(
+            &["student", "base"],
+            base.join("config.json").is_file(),
+            || {
+                format!(
+                    "{} is no folder with a config.json; give a model in the Hugging Face layout",
+                    base.display()
+                )
+            },
+        )?;
+        at.range(
+            &["student", "max_tokens"],
+            self.student.max_tokens,
+            16,
+            8192,
+        )?;
+        at.range(
+            &["student", "relation_block"],
+            self.student.relation_block,
+            1,
+            128,
+        )?;
+        at.range(&["student", "dropout"], self.student.dropout, 0.0, 0.9)
+    }
+
+    fn check_schema(&self, at: &Places) -> Result<()> {
+        at.need(
+            &["schema", "entities"],
+            !self.schema.entities.is_empty(),
+            || "give at least one [[schema.entities]]".to_owned(),
+        )?;
+        let mut names = HashSet::new();
+        for (n, entity) in self.schema.entities.iter().enumerate() {
+            let n = n.to_string();
+            let key = |name| ["schema", "entities", n.as_str(), name];
+            at.need(
+                &key("name"),
+                !entity.name.is_empty() && names.insert(&entity.name),
+                || {
+                    format!(
+                        "the entity type \"{}\" is empty or stands twice",
+                        entity.name
+                    )
+                },
+            )?;
+            at.range(&key("threshold"), entity.threshold, 0.0, 1.0)?;
+        }
+        for (n, relation) in self.schema.relations.iter().enumerate() {
+            let n = n.to_string();
+            let key = |name| ["schema", "relations", n.as_str(), name];
+            at.need(&key("name"), !relation.name.is_empty() && relation.name != NONE && names.insert(&relation.name), || {
+                format!("the relation type \"{}\" is empty, \"{NONE}\", or the name of another type", relation.name)
+            })?;
+            for (name, types) in [("head", &relation.head), ("tail", &relation.tail)] {
+                at.need(&key(name), !types.is_empty(), || {
+                    "give at least one entity type".to_owned()
+                })?;
+                for label in types {
+                    at.need(&key(name), self.entity(label).is_some(), || {
+                        self.unknown_entity(label)
+                    })?;
+                }
+            }
+            let sorted = |types: &[String]| {
+                types
+                    .iter()
+                    .cloned()
+                    .collect::<std::collections::BTreeSet<_>>()
+            };
+            at.need(
+                &key("symmetric"),
+                !relation.symmetric || sorted(&relation.head) == sorted(&relation.tail),
+                || "a symmetric relation must have the same types as head and as tail".to_owned(),
+            )?;
+            at.range(&key("threshold"), relation.threshold, 0.0, 1.0)?;
+        }
+        Ok(())
+    }
+
+    fn check_corpus(&self, at: &Places, n: &str, corpus: &CorpusSource) -> Result<()> {
+        let key = |name| ["corpora", n, name];
+        self.need_file(at, &key("path"), &corpus.path)?;
+        self.check_map(at, &key("map"), &corpus.map)?;
+        at.need(&key("annotates"), !corpus.annotates.is_empty(), || {
+            "name the entity types that the corpus annotates".to_owned()
+        })?;
+        for label in &corpus.annotates {
+            at.need(&key("annotates"), self.entity(label).is_some(), || {
+                self.unknown_entity(label)
+            })?;
+        }
+        for label in &corpus.gold_relations {
+            at.need(
+                &key("gold_relations"),
+                self.relation(label).is_some(),
+                || self.unknown_relation(label),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn check_map(&self, at: &Places, key: &[&str], map: &BTreeMap<String, String>) -> Result<()> {
+        for (from, to) in map {
+            let key: Vec<&str> = key.iter().copied().chain([from.as_str()]).collect();
+            at.need(
+                &key,
+                self.entity(to).is_some() || self.relation(to).is_some(),
+                || format!("\"{from}\" is mapped to \"{to}\", which is no type of the schema"),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn check_training(&self, at: &Places) -> Result<()> {
+        let training = &self.training;
+        let key = |name| ["training", name];
+        at.range(&key("epochs"), training.epochs, 1, 10_000)?;
+        at.range(&key("batch_documents"), training.batch_documents, 1, 4096)?;
+        at.range(&key("encoder_rate"), training.encoder_rate, 0.0, 1.0)?;
+        at.range(&key("head_rate"), training.head_rate, 0.0, 1.0)?;
+        at.range(&key("weight_decay"), training.weight_decay, 0.0, 1.0)?;
+        at.range(&key("warmup"), training.warmup, 0.0, 0.9)?;
+        at.range(&key("clip"), training.clip, 1e-6, 1e6)?;
+        at.range(&key("threads"), training.threads, 1, 1024)?;
+        at.range(
+            &key("checkpoint_minutes"),
+            training.checkpoint_minutes,
+            0.001,
+            1440.0,
+        )?;
+        at.range(
+            &key("entity_loss_weight"),
+            training.entity_loss_weight,
+            0.0,
+            1000.0,
+        )?;
+        at.range(
+            &key("relation_loss_weight"),
+            training.relation_loss_weight,
+            0.0,
+            1000.0,
+        )?;
+        at.range(
+            &key("max_pairs"),
+            training.max_pairs.unwrap_or(1),
+            1,
+            1_000_000,
+        )
+    }
+
+    fn need_file(&self, at: &Places, key: &[&str], path: &Path) -> Result<()> {
+        let resolved = self.resolve(path);
+        at.need(key, resolved.is_file(), || {
+            format!(
+                "there is no file {}; paths are relative to the recipe's folder",
+                resolved.display()
+            )
+        })
+    }
+
+    fn unknown_entity(&self, label: &str) -> String {
+        let known: Vec<&str> = self
+            .schema
+            .entities
+            .iter()
+            .map(|e| e.name.as_str())
+            .collect();
+        format!(
+            "\"{label}\" is no entity type of the schema ({})",
+            known.join(", ")
+        )
+    }
+
+    fn unknown_relation(&self, label: &str) -> String {
+        let known: Vec<&str> = self
+            .schema
+            .relations
+            .iter()
+            .map(|r| r.name.as_str())
+            .collect();
+        format!(
+            "\"{label}\" is no relation type of the schema ({})",
+            known.join(", ")
+        )
+    }
+}

@@ -1,0 +1,77 @@
+//! Where the keys of a recipe stand, for messages.
+
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use crate::error::{Error, Result};
+
+/// Line (from 1) of a byte offset.
+pub(super) fn line_of(text: &str, offset: usize) -> usize {
+    1 + text.bytes().take(offset).filter(|b| *b == b'\n').count()
+}
+
+/// Finds the lines of keys, for messages.
+pub(super) struct Places<'a> {
+    pub(super) file: &'a Path,
+    pub(super) text: &'a str,
+    pub(super) table: &'a DeTable<'a>,
+}
+
+impl Places<'_> {
+    /// Line of a key; of the nearest table around it if the key is absent.
+    pub(super) fn line(&self, key: &[&str]) -> usize {
+        let mut line = 1;
+        let Some((first, rest)) = key.split_first() else {
+            return line;
+        };
+        let Some(mut value) = self.table.get(*first) else {
+            return line;
+        };
+        line = line_of(self.text, value.span().start);
+        for part in rest {
+            let next = match value.get_ref() {
+                DeValue::Table(table) => table.get(*part),
+                DeValue::Array(array) => part.parse::<usize>().ok().and_then(|n| array.get(n)),
+                _ => None,
+            };
+            match next {
+                Some(found) => value = found,
+                None => break,
+            }
+            line = line_of(self.text, value.span().start);
+        }
+        line
+    }
+
+    /// An error at `key` unless `holds`.
+    pub(super) fn need(
+        &self,
+        key: &[&str],
+        holds: bool,
+        why: impl FnOnce() -> String,
+    ) -> Result<()> {
+        if holds {
+            Ok(())
+        } else {
+            Err(Error::line(
+                self.file,
+                self.line(key),
+                format!("{}: {}", key.join("."), why()),
+            ))
+        }
+    }
+
+    /// An error at `key` unless the value lies in `[low, high]`.
+    pub(super) fn range<T: PartialOrd + std::fmt::Display>(
+        &self,
+        key: &[&str],
+        value: T,
+        low: T,
+        high: T,
+    ) -> Result<()> {
+        self.need(key, value >= low && value <= high, || {
+            format!("{value} is out of range ({low} to {high})")
+        })
+    }
+}
