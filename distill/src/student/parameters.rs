@@ -188,6 +188,59 @@ impl Parameters {
             );
         }
     }
+
+    /// Puts what `old` heads learned where the same types stand now: `types` and `labels` say for each type, and for each relation label
+    /// ("none" first), which one it was. What is new keeps the values that it has here.
+    pub fn inherit_heads(
+        &mut self,
+        old: &Parameters,
+        types: &[Option<usize>],
+        labels: &[Option<usize>],
+    ) {
+        let tags: Vec<Option<usize>> = types
+            .iter()
+            .flat_map(|was| [0, 1, 2].map(|tag| was.map(|was| 3 * was + tag)))
+            .collect();
+        for (layer, rows) in [
+            ("heads.entities", tags.as_slice()),
+            ("heads.relations.bilinear", labels),
+        ] {
+            for part in ["weight", "bias"] {
+                self.inherit_rows(old, &format!("{layer}.{part}"), rows);
+            }
+        }
+        for layer in ["heads.relations.head", "heads.relations.tail"] {
+            for part in ["weight", "bias"] {
+                let name = format!("{layer}.{part}");
+                let all: Vec<Option<usize>> = (0..self.rows(&name)).map(Some).collect();
+                self.inherit_rows(old, &name, &all);
+            }
+        }
+    }
+
+    fn rows(&self, name: &str) -> usize {
+        self.0
+            .get(name)
+            .and_then(|p| p.shape.first().copied())
+            .unwrap_or(0)
+    }
+
+    /// Row i becomes the old row `rows[i]`, where there is one of the same width.
+    fn inherit_rows(&mut self, old: &Parameters, name: &str, rows: &[Option<usize>]) {
+        let (Some(new), Some(old)) = (self.0.get_mut(name), old.0.get(name)) else {
+            return;
+        };
+        if new.shape.get(1..) != old.shape.get(1..) {
+            return;
+        }
+        let width: usize = new.shape.iter().skip(1).product();
+        for (row, was) in new.data.chunks_mut(width.max(1)).zip(rows) {
+            let was = was.and_then(|was| old.data.get(was * width..(was + 1) * width));
+            if let Some(was) = was {
+                row.copy_from_slice(was);
+            }
+        }
+    }
 }
 
 /// Sizes that the graph can be built of, of an encoder that computes what ours does.
@@ -265,5 +318,65 @@ fn half_to_f32(h: u16) -> f32 {
         31 if fraction == 0.0 => f32::INFINITY,
         31 => f32::NAN,
         e => (1.0 + fraction / 1024.0) * 2f32.powi(e - 15),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heads(types: usize, labels: usize, start: f32) -> Parameters {
+        let mut next = start;
+        let mut p = Parameters::default();
+        let head = RelationHead {
+            hidden: 4,
+            heads: 2,
+            labels,
+            block: 2,
+        };
+        let count = || {
+            next += 50.0;
+            next
+        };
+        p.add_heads(types, (labels > 1).then_some(head), count, 4);
+        p
+    }
+
+    #[test]
+    fn a_type_that_was_there_keeps_what_it_learned_wherever_it_stands() {
+        let (old, fresh) = (heads(2, 2, 0.0), heads(3, 3, 1e6));
+        let mut grown = fresh.clone();
+        // Types: the old second, a new one, the old first. Labels: none, a new one, the old relation.
+        grown.inherit_heads(&old, &[Some(1), None, Some(0)], &[Some(0), None, Some(1)]);
+        let row = |p: &Parameters, name: &str, at: usize| {
+            let width: usize = p.0[name].shape[1..].iter().product();
+            p.0[name].data[at * width..(at + 1) * width].to_vec()
+        };
+        for tag in 0..3 {
+            let of = |p: &Parameters, kind: usize| row(p, "heads.entities.weight", 3 * kind + tag);
+            assert_eq!(of(&grown, 0), of(&old, 1));
+            assert_eq!(of(&grown, 1), of(&fresh, 1));
+            assert_eq!(of(&grown, 2), of(&old, 0));
+        }
+        for (now, was) in [(0, 0), (2, 1)] {
+            let name = "heads.relations.bilinear.weight";
+            assert_eq!(row(&grown, name, now), row(&old, name, was));
+        }
+        for name in ["heads.relations.head.weight", "heads.relations.tail.bias"] {
+            assert_eq!(grown.0[name], old.0[name]);
+        }
+    }
+
+    #[test]
+    fn heads_of_a_student_without_relations_leave_new_ones_as_they_are() {
+        let (old, fresh) = (heads(1, 1, 0.0), heads(1, 2, 1e6));
+        let mut grown = fresh.clone();
+        grown.inherit_heads(&old, &[Some(0)], &[Some(0), None]);
+        assert_eq!(
+            grown.0["heads.entities.weight"],
+            old.0["heads.entities.weight"]
+        );
+        let name = "heads.relations.bilinear.weight";
+        assert_eq!(grown.0[name], fresh.0[name]);
     }
 }
