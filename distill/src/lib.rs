@@ -21,5 +21,6 @@ pub mod session;
 pub mod student;
 pub mod teacher;
 pub mod train;
+pub mod update;
 
 pub use error::{Error, Result};
