@@ -38,7 +38,7 @@ impl Parameters {
         self.0.values().map(|p| p.data.len()).sum()
     }
 
-    fn insert(&mut self, name: impl Into<String>, shape: &[usize], data: Vec<f32>) {
+    pub(super) fn insert(&mut self, name: impl Into<String>, shape: &[usize], data: Vec<f32>) {
         self.0.insert(
             name.into(),
             Parameter {
