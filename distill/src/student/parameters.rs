@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use safetensors::{Dtype, SafeTensors};
+use sha2::{Digest, Sha256};
 
 use super::encoder::{Config, POSITIONS, WORDS};
 use super::heads::RelationHead;
@@ -33,12 +34,30 @@ impl Parameters {
         }
     }
 
+    /// SHA-256, in hexadecimal, of the parameters that `which` names; none if it names none.
+    pub fn hash(&self, which: impl Fn(&str) -> bool) -> Option<String> {
+        let mut chosen = self.0.iter().filter(|(name, _)| which(name)).peekable();
+        chosen.peek()?;
+        let mut hash = Sha256::new();
+        for (name, p) in chosen {
+            hash.update(format!("{name} {:?}\n", p.shape));
+            let mut bytes = Vec::new();
+            for block in p.data.chunks(1 << 16) {
+                bytes.clear();
+                bytes.extend(block.iter().flat_map(|x| x.to_le_bytes()));
+                hash.update(&bytes);
+            }
+        }
+        let digest = hash.finalize();
+        Some(digest.iter().map(|b| format!("{b:02x}")).collect())
+    }
+
     /// Number of values.
     pub fn count(&self) -> usize {
         self.0.values().map(|p| p.data.len()).sum()
     }
 
-    fn insert(&mut self, name: impl Into<String>, shape: &[usize], data: Vec<f32>) {
+    pub(super) fn insert(&mut self, name: impl Into<String>, shape: &[usize], data: Vec<f32>) {
         self.0.insert(
             name.into(),
             Parameter {
@@ -129,7 +148,7 @@ impl Parameters {
 
     /// An encoder of random weights (normal, σ 0.02).
     pub fn random_encoder(c: &Config, mut normal: impl FnMut() -> f32) -> Parameters {
-        let (d, f) = (c.hidden_size, c.intermediate_size);
+        let d = c.hidden_size;
         let mut p = Parameters::default();
         let mut draw = |p: &mut Parameters, name: String, shape: &[usize]| {
             p.insert(
@@ -144,14 +163,9 @@ impl Parameters {
         draw(&mut p, POSITIONS.into(), &[c.max_positions, d]);
         for layer in 0..c.layers {
             let l = format!("encoder.layer.{layer}");
-            for (name, outputs, inputs) in [
-                ("attention.self.qkv", 3 * d, d),
-                ("attention.output.dense", d, d),
-                ("intermediate.dense", f, d),
-                ("output.dense", d, f),
-            ] {
-                draw(&mut p, format!("{l}.{name}.weight"), &[outputs, inputs]);
-                p.insert(format!("{l}.{name}.bias"), &[outputs], vec![0.0; outputs]);
+            for (name, outputs, inputs) in c.linear_layers(layer) {
+                draw(&mut p, format!("{name}.weight"), &[outputs, inputs]);
+                p.insert(format!("{name}.bias"), &[outputs], vec![0.0; outputs]);
             }
             for name in ["attention.output.LayerNorm", "output.LayerNorm"] {
                 p.insert(format!("{l}.{name}.weight"), &[d], vec![1.0; d]);

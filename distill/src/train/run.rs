@@ -57,23 +57,31 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
             out.display()
         )));
     }
-    let checkpoint = if resume {
-        folder.load(&recipe.identity())?
-    } else {
-        None
-    };
     let relations = relation_head(&recipe, &config);
     let mut random = ChaCha8Rng::seed_from_u64(recipe.seed);
     let types = recipe.schema.entities.len();
     parameters.add_heads(types, relations, || normal(&mut random), config.hidden_size);
+    let trainable = recipe.student.trainable();
+    parameters.add_adapters(&config, &trainable, || normal(&mut random));
     let plan = plan(&recipe, &parameters);
+    let checkpoint = if resume {
+        folder.load(&plan.identity)?
+    } else {
+        None
+    };
     let mut task = Supervised::new(&recipe, &config, relations, &data)?;
     eprintln!("distill: {}", data.summary);
     let Some(trained) = trainer::train(&mut task, parameters, &plan, &folder, checkpoint)? else {
         eprintln!("distill: stopped by a signal; the state is saved, go on with --resume");
         return Ok(None);
     };
-    let Trained { parameters, curve } = trained;
+    let Trained {
+        mut parameters,
+        curve,
+    } = trained;
+    if let Some(adapters) = &recipe.student.adapters {
+        parameters.merge_adapters(adapters);
+    }
     let data = data.summary.to_string();
     Ok(Some(Run {
         recipe,
@@ -123,6 +131,18 @@ fn lowercase(base: &Path) -> Result<bool> {
 }
 
 fn check_sizes(recipe: &Recipe, config: &Config) -> Result<()> {
+    let frozen = recipe.student.freeze.layers;
+    if frozen > config.layers || (frozen == config.layers && recipe.student.adapters.is_some()) {
+        let why = format!(
+            "{frozen}, but the base has {} layers{}",
+            config.layers,
+            recipe
+                .student
+                .adapters
+                .map_or("", |_| ", and adapters need one that is not frozen")
+        );
+        return Err(recipe.error(&["student", "freeze", "layers"], why));
+    }
     let (tokens, block) = (recipe.student.max_tokens, recipe.student.relation_block);
     if tokens > config.max_positions {
         let why = format!(
@@ -155,7 +175,12 @@ fn relation_head(recipe: &Recipe, config: &Config) -> Option<RelationHead> {
 /// How the recipe says that `parameters` are trained.
 fn plan(recipe: &Recipe, parameters: &Parameters) -> Plan {
     let t = &recipe.training;
-    let trained = parameters.0.iter().map(|(name, p)| {
+    let trainable = recipe.student.trainable();
+    let trained = parameters
+        .0
+        .iter()
+        .filter(|(name, _)| trainable.trains(name));
+    let trained = trained.map(|(name, p)| {
         let rate = if name.starts_with("heads.") {
             t.head_rate
         } else {
@@ -174,8 +199,20 @@ fn plan(recipe: &Recipe, parameters: &Parameters) -> Plan {
         warmup: t.warmup,
         threads: t.threads,
         interval: Duration::from_secs_f32(60.0 * t.checkpoint_minutes),
-        identity: recipe.identity(),
+        identity: identity(recipe, parameters),
     }
+}
+
+/// The recipe's, and what a checkpoint takes from the base: the weights that are not trained.
+fn identity(recipe: &Recipe, parameters: &Parameters) -> serde_json::Value {
+    let mut identity = recipe.identity();
+    let trainable = recipe.student.trainable();
+    if let Some(hash) = parameters.hash(|name| !trainable.trains(name))
+        && let Some(student) = identity.get_mut("student").and_then(|s| s.as_object_mut())
+    {
+        student.insert("untrained_weights".to_owned(), hash.into());
+    }
+    identity
 }
 
 /// A standard normal number (Box and Muller 1958).
