@@ -12,6 +12,7 @@ pub mod export;
 pub mod faithfulness;
 pub mod finish;
 pub mod graph;
+pub mod memory;
 pub mod metrics;
 pub mod optimizer;
 pub mod progress;
