@@ -13,8 +13,10 @@ use toml::de::DeTable;
 use crate::error::{Error, Result};
 
 mod check;
+mod layers;
 mod places;
 
+pub use layers::Layers;
 use places::{Places, line_of};
 
 /// A checked recipe.
@@ -61,6 +63,9 @@ pub struct Recipe {
 pub struct Student {
     /// Folder with `config.json`, a vocabulary and weights in the Hugging Face layout.
     pub base: PathBuf,
+    /// The layers of the base that the student keeps; all if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Layers>,
     /// Longest window in tokens, `[CLS]` and `[SEP]` included.
     #[serde(default = "Student::max_tokens")]
     pub max_tokens: usize,

@@ -53,7 +53,12 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
         tokenizer,
     } = Base::read(&base, |config| {
         check_sizes(&recipe, config)?;
-        config.all()
+        let Some(layers) = &recipe.student.layers else {
+            return config.all();
+        };
+        layers
+            .of(config.layers)
+            .map_err(|why| recipe.error(&["student", "layers"], why))
     })?;
     let data = dataset::load(&recipe, &tokenizer)?;
     let folder = Folder::open(&out.join("checkpoints"))?;
