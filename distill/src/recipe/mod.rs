@@ -15,10 +15,12 @@ use crate::student::trainable::Trainable;
 
 mod check;
 mod frugal;
+mod layers;
 mod places;
 mod update;
 
 pub use frugal::{Adapters, Freeze};
+pub use layers::Layers;
 use places::{Places, line_of};
 pub use update::Update;
 
@@ -70,6 +72,9 @@ pub struct Recipe {
 pub struct Student {
     /// Folder with `config.json`, a vocabulary and weights in the Hugging Face layout.
     pub base: PathBuf,
+    /// The layers of the base that the student keeps; all if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Layers>,
     /// Longest window in tokens, `[CLS]` and `[SEP]` included.
     #[serde(default = "Student::max_tokens")]
     pub max_tokens: usize,

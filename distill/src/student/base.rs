@@ -82,11 +82,8 @@ impl Base {
 
 impl Config {
     /// All layers.
-    ///
-    /// # Errors
-    /// Never: for [`Base::read`].
-    pub fn all(&self) -> Result<Vec<usize>> {
-        Ok((0..self.layers).collect())
+    pub fn all(&self) -> Vec<usize> {
+        (0..self.layers).collect()
     }
 }
 
@@ -97,7 +94,7 @@ impl Parameters {
     /// The error names the file and what is wrong in it.
     pub fn from_folder(folder: &Path) -> Result<(Config, Parameters)> {
         let config = read_config(folder)?;
-        let parameters = read_encoder(&mut Checkpoint::open(folder)?, &config, &config.all()?)?;
+        let parameters = read_encoder(&mut Checkpoint::open(folder)?, &config, &config.all())?;
         Ok((config, parameters))
     }
 }

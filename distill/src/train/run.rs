@@ -53,8 +53,14 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
         tokenizer,
         learned,
     } = Base::read(&base, |config| {
-        check_sizes(&recipe, config)?;
-        config.all()
+        let kept = match &recipe.student.layers {
+            Some(layers) => layers
+                .of(config.layers)
+                .map_err(|why| recipe.error(&["student", "layers"], why))?,
+            None => config.all(),
+        };
+        check_sizes(&recipe, config, kept.len())?;
+        Ok(kept)
     })?;
     let data = dataset::load(&recipe, &tokenizer)?;
     let folder = Folder::open(&out.join("checkpoints"))?;
@@ -104,12 +110,11 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
     }))
 }
 
-fn check_sizes(recipe: &Recipe, config: &Config) -> Result<()> {
+fn check_sizes(recipe: &Recipe, config: &Config, layers: usize) -> Result<()> {
     let frozen = recipe.student.freeze.layers;
-    if frozen > config.layers || (frozen == config.layers && recipe.student.adapters.is_some()) {
+    if frozen > layers || (frozen == layers && recipe.student.adapters.is_some()) {
         let why = format!(
-            "{frozen}, but the base has {} layers{}",
-            config.layers,
+            "{frozen}, but the student has {layers} layers{}",
             recipe
                 .student
                 .adapters
