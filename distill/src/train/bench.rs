@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::dropout;
-use super::step::{Batch, Step, StepSpec};
+use super::step::{Batch, Step, StepSpec, Terms};
 use crate::error::Result;
 use crate::optimizer::{AdamW, Parameter, Settings};
 use crate::student::encoder::Config;
@@ -54,6 +54,7 @@ pub fn minilm(batch: usize, tokens: usize, threads: usize, steps: usize) -> Resu
         batch,
         dropout: 0.1,
         temperature: 1.0,
+        terms: Terms::default(),
     };
     let mut step = Step::new(spec, threads)?;
     let trained = parameters

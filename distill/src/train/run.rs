@@ -7,6 +7,7 @@ use bie::encode::Encoder;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use super::features::SCAFFOLD;
 use super::losses::Epoch;
 use super::supervised::Supervised;
 use super::trainer::{self, Plan, Trained};
@@ -18,6 +19,7 @@ use crate::recipe::Recipe;
 use crate::student::encoder::Config;
 use crate::student::heads::RelationHead;
 use crate::student::parameters::Parameters;
+use crate::teacher::encoder::EncoderTeachers;
 
 /// What a finished run hands on.
 pub struct Run {
@@ -44,12 +46,14 @@ pub struct Run {
 /// The recipe, a data file, the base weights or every checkpoint is bad (nothing has been trained then); the folder holds another run;
 /// the loss is no longer a number (the last checkpoint stays); the disk is full.
 pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
-    let recipe = Recipe::read(recipe)?;
+    let mut recipe = Recipe::read(recipe)?;
     let base = recipe.resolve(&recipe.student.base);
     let (config, mut parameters) = Parameters::from_folder(&base)?;
     check_sizes(&recipe, &config)?;
     let tokenizer = read_tokenizer(&base, &config)?;
-    let data = dataset::load(&recipe, &tokenizer)?;
+    let cache = out.join("teacher-cache");
+    let mut teachers = EncoderTeachers::open(&mut recipe, &config, &tokenizer, &cache)?;
+    let data = dataset::load(&recipe, &tokenizer, &mut teachers)?;
     let folder = Folder::open(&out.join("checkpoints"))?;
     if !resume && !folder.list()?.is_empty() {
         return Err(Error::Usage(format!(
@@ -66,14 +70,21 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
     let mut random = ChaCha8Rng::seed_from_u64(recipe.seed);
     let types = recipe.schema.entities.len();
     parameters.add_heads(types, relations, || normal(&mut random), config.hidden_size);
+    for feature in teachers.features() {
+        feature.add_projection(&mut parameters, &config, || normal(&mut random));
+    }
     let plan = plan(&recipe, &parameters);
-    let mut task = Supervised::new(&recipe, &config, relations, &data)?;
+    let mut task = Supervised::new(&recipe, &config, relations, &data, teachers)?;
     eprintln!("distill: {}", data.summary);
     let Some(trained) = trainer::train(&mut task, parameters, &plan, &folder, checkpoint)? else {
         eprintln!("distill: stopped by a signal; the state is saved, go on with --resume");
         return Ok(None);
     };
-    let Trained { parameters, curve } = trained;
+    let Trained {
+        mut parameters,
+        curve,
+    } = trained;
+    parameters.0.retain(|name, _| !name.starts_with(SCAFFOLD));
     let data = data.summary.to_string();
     Ok(Some(Run {
         recipe,
@@ -156,7 +167,7 @@ fn relation_head(recipe: &Recipe, config: &Config) -> Option<RelationHead> {
 fn plan(recipe: &Recipe, parameters: &Parameters) -> Plan {
     let t = &recipe.training;
     let trained = parameters.0.iter().map(|(name, p)| {
-        let rate = if name.starts_with("heads.") {
+        let rate = if name.starts_with("heads.") || name.starts_with(SCAFFOLD) {
             t.head_rate
         } else {
             t.encoder_rate

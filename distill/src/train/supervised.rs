@@ -1,8 +1,8 @@
 //! Training on windows with targets: what gold and teachers say of entities and relations.
 
-use super::batch::assemble;
+use super::batch::{assemble, learns_tags};
 use super::dropout;
-use super::step::{Batch, Step, StepSpec};
+use super::step::{Batch, Step, StepSpec, Terms};
 use super::trainer::{Part, Task};
 use crate::dataset::{self, Dataset, Item};
 use crate::error::Result;
@@ -10,11 +10,13 @@ use crate::recipe::Recipe;
 use crate::student::encoder::Config;
 use crate::student::heads::RelationHead;
 use crate::student::parameters::Parameters;
+use crate::teacher::encoder::EncoderTeachers;
 
 /// Batches of a dataset through the student's training step.
 pub struct Supervised<'a> {
     recipe: &'a Recipe,
     data: &'a Dataset,
+    teachers: EncoderTeachers,
     step: Step,
     /// The epoch whose order `batches` is.
     epoch: Option<u64>,
@@ -23,7 +25,7 @@ pub struct Supervised<'a> {
 }
 
 impl<'a> Supervised<'a> {
-    /// Builds the step's graph.
+    /// Builds the step's graph, of the terms that have a weight and something to say.
     ///
     /// # Errors
     /// The runtime is missing or refuses the graph.
@@ -32,18 +34,29 @@ impl<'a> Supervised<'a> {
         config: &Config,
         relations: Option<RelationHead>,
         data: &'a Dataset,
+        teachers: EncoderTeachers,
     ) -> Result<Self> {
+        let (t, d) = (&recipe.training, &recipe.distillation);
+        let evidence = |item: &Item| item.pairs.iter().any(|p| p.evidence.is_some());
+        let terms = Terms {
+            teacher_entities: t.entity_loss_weight > 0.0 && learns_tags(&data.items, d),
+            rationale: t.relation_loss_weight * d.rationale_weight > 0.0
+                && data.items.iter().any(evidence),
+            features: teachers.features().cloned().collect(),
+        };
         let spec = StepSpec {
             encoder: config.clone(),
             types: recipe.schema.entities.len(),
             relations,
             batch: recipe.training.batch_documents,
             dropout: recipe.student.dropout,
-            temperature: recipe.distillation.temperature,
+            temperature: d.temperature,
+            terms,
         };
         Ok(Supervised {
             recipe,
             data,
+            teachers,
             step: Step::new(spec, recipe.training.threads)?,
             epoch: None,
             batches: Vec::new(),
@@ -52,7 +65,7 @@ impl<'a> Supervised<'a> {
     }
 
     /// The windows of a step.
-    fn batch(&mut self, step: u64) -> Batch {
+    fn batch(&mut self, step: u64) -> Result<Batch> {
         let t = &self.recipe.training;
         let per_epoch = self.steps_per_epoch().max(1);
         let epoch = step / per_epoch;
@@ -72,14 +85,20 @@ impl<'a> Supervised<'a> {
             .flatten()
             .filter_map(|&i| self.data.items.get(i))
             .collect();
-        assemble(
+        let mut features = Vec::new();
+        if self.teachers.features().next().is_some() {
+            for item in &items {
+                features.push(self.teachers.values(&item.ids)?);
+            }
+        }
+        let spec = self.step.spec();
+        Ok(assemble(
             &items,
-            t.batch_documents,
-            self.step.spec().types,
-            self.recipe.schema.relations.len() + 1,
+            &features,
+            spec,
             t,
             &self.recipe.distillation,
-        )
+        ))
     }
 }
 
@@ -92,7 +111,7 @@ impl Task for Supervised<'_> {
     }
 
     fn run(&mut self, parameters: &Parameters, step: u64, _: u64) -> Result<Part<'_>> {
-        let batch = self.batch(step);
+        let batch = self.batch(step)?;
         let spec = self.step.spec();
         dropout::fill(
             &mut self.masks,
