@@ -13,11 +13,13 @@ use toml::de::DeTable;
 use crate::error::{Error, Result};
 
 mod check;
+mod layers;
 mod places;
 mod teaching;
 
 pub use teaching::{Distillation, EncoderTeacherSource, Layers, Rule, TeacherSource};
 
+pub use layers::Layers;
 use places::{Places, line_of};
 
 /// A checked recipe.
@@ -67,6 +69,9 @@ pub struct Recipe {
 pub struct Student {
     /// Folder with `config.json`, a vocabulary and weights in the Hugging Face layout.
     pub base: PathBuf,
+    /// The layers of the base that the student keeps; all if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Layers>,
     /// Longest window in tokens, `[CLS]` and `[SEP]` included.
     #[serde(default = "Student::max_tokens")]
     pub max_tokens: usize,

@@ -16,6 +16,7 @@ use crate::dataset;
 use crate::error::{Error, Result};
 use crate::optimizer::{Parameter, Settings};
 use crate::recipe::Recipe;
+use crate::student::base::Base;
 use crate::student::encoder::Config;
 use crate::student::heads::RelationHead;
 use crate::student::parameters::Parameters;
@@ -48,9 +49,19 @@ pub struct Run {
 pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
     let mut recipe = Recipe::read(recipe)?;
     let base = recipe.resolve(&recipe.student.base);
-    let (config, mut parameters) = Parameters::from_folder(&base)?;
-    check_sizes(&recipe, &config)?;
-    let tokenizer = read_tokenizer(&base, &config)?;
+    let Base {
+        config,
+        mut parameters,
+        tokenizer,
+    } = Base::read(&base, |config| {
+        check_sizes(&recipe, config)?;
+        let Some(layers) = &recipe.student.layers else {
+            return config.all();
+        };
+        layers
+            .of(config.layers)
+            .map_err(|why| recipe.error(&["student", "layers"], why))
+    })?;
     let cache = out.join("teacher-cache");
     let mut teachers = EncoderTeachers::open(&mut recipe, &config, &tokenizer, &cache)?;
     let data = dataset::load(&recipe, &tokenizer, &mut teachers)?;
@@ -95,42 +106,6 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
         curve,
         data,
     }))
-}
-
-/// `tokenizer.json`, else `vocab.txt` with what `tokenizer_config.json` says of case (lower-cased if it says nothing, as BERT's own tokenizer).
-fn read_tokenizer(base: &Path, config: &Config) -> Result<Encoder> {
-    let (json, vocabulary) = (base.join("tokenizer.json"), base.join("vocab.txt"));
-    let (path, read) = if json.exists() {
-        let bytes = std::fs::read(&json).map_err(Error::io("read", &json))?;
-        (json, Encoder::from_bytes(&bytes))
-    } else {
-        let text = std::fs::read_to_string(&vocabulary).map_err(Error::io("read", &vocabulary))?;
-        (vocabulary, Encoder::from_vocab(&text, lowercase(base)?))
-    };
-    let tokenizer = read.map_err(|e| Error::file(&path, e.to_string()))?;
-    if tokenizer.vocabulary_size() > config.vocab_size {
-        let why = format!(
-            "{} pieces, but config.json has vocab_size {}",
-            tokenizer.vocabulary_size(),
-            config.vocab_size
-        );
-        return Err(Error::file(&path, why));
-    }
-    Ok(tokenizer)
-}
-
-fn lowercase(base: &Path) -> Result<bool> {
-    let path = base.join("tokenizer_config.json");
-    if !path.exists() {
-        return Ok(true);
-    }
-    let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-    let settings: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|e| Error::file(&path, e.to_string()))?;
-    Ok(settings
-        .get("do_lower_case")
-        .and_then(serde_json::Value::as_bool)
-        .unwrap_or(true))
 }
 
 fn check_sizes(recipe: &Recipe, config: &Config) -> Result<()> {
@@ -194,38 +169,4 @@ fn normal(random: &mut ChaCha8Rng) -> f32 {
     let mut unit = || (random.next_u32() >> 8) as f32 / 16_777_216.0;
     let (a, b) = (unit().max(f32::MIN_POSITIVE), unit());
     (-2.0 * a.ln()).sqrt() * (std::f32::consts::TAU * b).cos()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_vocabulary_is_read_in_the_case_that_its_settings_say() {
-        let base = tempfile::tempdir().unwrap();
-        let put = |name: &str, text: &str| std::fs::write(base.path().join(name), text).unwrap();
-        put("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nNa\nna\n");
-        let config = Config {
-            vocab_size: 7,
-            hidden_size: 8,
-            layers: 1,
-            heads: 1,
-            intermediate_size: 8,
-            max_positions: 8,
-            epsilon: 1e-5,
-        };
-        let id = || {
-            let tokenizer = read_tokenizer(base.path(), &config).unwrap();
-            tokenizer.encode("Na").unwrap().sentences[0][0].id
-        };
-        assert_eq!(id(), 6, "lower-cased where nothing is said");
-        put("tokenizer_config.json", "{\"do_lower_case\": false}");
-        assert_eq!(id(), 5);
-        put("tokenizer_config.json", "{");
-        let error = read_tokenizer(base.path(), &config)
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(error.contains("tokenizer_config.json"), "{error}");
-    }
 }
