@@ -17,7 +17,7 @@ mod layers;
 mod places;
 mod teaching;
 
-pub use teaching::{Distillation, EncoderTeacherSource, Layers, Rule, TeacherSource};
+pub use teaching::{Distillation, EncoderTeacherSource, LayerMap, Rule, TeacherSource};
 
 pub use layers::Layers;
 use places::{Places, line_of};

@@ -52,7 +52,7 @@ pub struct EncoderTeacherSource {
     pub attention_weight: f32,
     /// Which layer of the student is held to which of the teacher.
     #[serde(default)]
-    pub layers: Layers,
+    pub layers: LayerMap,
     /// The bundle's hash, once it is opened: no key of the recipe, but part of what decides the outcome.
     #[serde(skip_deserializing, skip_serializing_if = "String::is_empty")]
     pub hash: String,
@@ -61,7 +61,7 @@ pub struct EncoderTeacherSource {
 /// A map of layers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
-pub enum Layers {
+pub enum LayerMap {
     /// By a rule.
     Rule(Rule),
     /// Pairs of student layer and teacher layer; 0 is the output of the embeddings, which has no attention.
@@ -76,13 +76,13 @@ pub enum Rule {
     Even,
 }
 
-impl Default for Layers {
+impl Default for LayerMap {
     fn default() -> Self {
-        Layers::Rule(Rule::Even)
+        LayerMap::Rule(Rule::Even)
     }
 }
 
-impl Layers {
+impl LayerMap {
     /// The pairs for a student and a teacher of so many layers.
     ///
     /// # Errors
@@ -93,13 +93,13 @@ impl Layers {
         teacher: usize,
     ) -> std::result::Result<Vec<(usize, usize)>, String> {
         match self {
-            Layers::Rule(Rule::Even) if teacher < student => Err(format!(
+            LayerMap::Rule(Rule::Even) if teacher < student => Err(format!(
                 "the teacher has {teacher} layers, fewer than the student's {student}; list pairs of [student, teacher]"
             )),
-            Layers::Rule(Rule::Even) => {
+            LayerMap::Rule(Rule::Even) => {
                 Ok((1..=student).map(|i| (i, i * teacher / student)).collect())
             }
-            Layers::Pairs(pairs) => {
+            LayerMap::Pairs(pairs) => {
                 match pairs.iter().find(|(s, t)| *s > student || *t > teacher) {
                     Some((s, t)) => Err(format!(
                         "[{s}, {t}]: the student has layers 0 to {student}, the teacher 0 to {teacher} (0: the embeddings)"
@@ -186,7 +186,7 @@ impl Recipe {
             at.need(&key("weight"), teaches, || {
                 "all three weights are 0, so this teacher teaches nothing; leave it out".to_owned()
             })?;
-            let listed = !matches!(&teacher.layers, Layers::Pairs(pairs) if pairs.is_empty());
+            let listed = !matches!(&teacher.layers, LayerMap::Pairs(pairs) if pairs.is_empty());
             at.need(&key("layers"), listed, || {
                 "the list is empty; give pairs of [student, teacher] or leave the key out"
                     .to_owned()
