@@ -1,7 +1,7 @@
 //! One training run: from a recipe to trained parameters, through checkpoints.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -122,17 +122,8 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
     }))
 }
 
-/// `tokenizer.json`, else `vocab.txt` with what `tokenizer_config.json` says of case (lower-cased if it says nothing, as BERT's own tokenizer).
 fn read_tokenizer(base: &Path, config: &Config) -> Result<Encoder> {
-    let (json, vocabulary) = (base.join("tokenizer.json"), base.join("vocab.txt"));
-    let (path, read) = if json.exists() {
-        let bytes = std::fs::read(&json).map_err(Error::io("read", &json))?;
-        (json, Encoder::from_bytes(&bytes))
-    } else {
-        let text = std::fs::read_to_string(&vocabulary).map_err(Error::io("read", &vocabulary))?;
-        (vocabulary, Encoder::from_vocab(&text, lowercase(base)?))
-    };
-    let tokenizer = read.map_err(|e| Error::file(&path, e.to_string()))?;
+    let (path, tokenizer) = open_tokenizer(base)?;
     if tokenizer.vocabulary_size() > config.vocab_size {
         let why = format!(
             "{} pieces, but config.json has vocab_size {}",
@@ -142,6 +133,21 @@ fn read_tokenizer(base: &Path, config: &Config) -> Result<Encoder> {
         return Err(Error::file(&path, why));
     }
     Ok(tokenizer)
+}
+
+/// `tokenizer.json`, else `vocab.txt` with what `tokenizer_config.json` says of case (lower-cased if it says nothing, as BERT's own tokenizer);
+/// and which file it was.
+pub(crate) fn open_tokenizer(base: &Path) -> Result<(PathBuf, Encoder)> {
+    let (json, vocabulary) = (base.join("tokenizer.json"), base.join("vocab.txt"));
+    let (path, read) = if json.exists() {
+        let bytes = std::fs::read(&json).map_err(Error::io("read", &json))?;
+        (json, Encoder::from_bytes(&bytes))
+    } else {
+        let text = std::fs::read_to_string(&vocabulary).map_err(Error::io("read", &vocabulary))?;
+        (vocabulary, Encoder::from_vocab(&text, lowercase(base)?))
+    };
+    let tokenizer = read.map_err(|e| Error::file(&path, e.to_string()))?;
+    Ok((path, tokenizer))
 }
 
 fn lowercase(base: &Path) -> Result<bool> {
