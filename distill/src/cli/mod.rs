@@ -21,7 +21,7 @@ pub struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Train(train::Train),
-    Eval(eval::Eval),
+    Eval(Box<eval::Eval>),
     Data(data::Data),
     Faithfulness(Box<faithfulness::Faithfulness>),
     BenchTrain(bench_train::BenchTrain),

@@ -6,7 +6,7 @@
 //! terminology. A relation has two nodes that refer to annotations, or two infons with concepts (BioRED's `entity1` and `entity2`,
 //! BC5CDR's `Chemical` and `Disease`). If no annotation of the corpus has a concept, relations are between mentions.
 
-use super::draft::{Draft, Stated};
+use super::draft::{Draft, OF_DEFECTIVE, Stated};
 use super::files::File;
 use super::{Defect, Reading, Source, pubtator};
 
@@ -240,6 +240,7 @@ fn relate(draft: &mut Draft, relation: Relation, head_role: Option<&str>) {
             let (heads, tails) = (pubtator::concepts(head), pubtator::concepts(tail));
             draft.concept_relation(relation.source, &label, &heads, &tails);
         }
+        _ if !by_nodes && draft.has_lost() => draft.note(OF_DEFECTIVE),
         _ => draft.defect(
             relation.source,
             "the relation has neither two nodes nor two infons with concepts of the document's mentions",

@@ -9,6 +9,8 @@ use super::{Document, GoldRelation, Mention, Reading, Source};
 /// So many defects of a corpus are told whether another unit of offsets would mend them.
 const HINTS: usize = 10;
 
+pub(super) const OF_DEFECTIVE: &str = "relations of defective mentions, left out";
+
 /// One mention as a file states it.
 pub(super) struct Stated<'a> {
     /// Its id in the document.
@@ -141,14 +143,8 @@ impl<'r, 'o> Draft<'r, 'o> {
     }
 
     fn misplaced(&self, stated: &Stated, surface: &str) -> String {
-        let spans: Vec<String> = stated
-            .fragments
-            .iter()
-            .map(|(s, e)| format!("{s}-{e}"))
-            .collect();
         let mut why = format!(
-            "the text at {} is not the surface form that stands with the mention; offsets count {}",
-            spans.join(", "),
+            "the text at this span is not the surface form that stands with the mention; offsets count {}",
             self.unit.as_str()
         );
         let text = self.document.text.as_str();
@@ -194,8 +190,13 @@ impl<'r, 'o> Draft<'r, 'o> {
                     }
                 }
             }
-            _ => self.note("relations of defective mentions, left out"),
+            _ => self.note(OF_DEFECTIVE),
         }
+    }
+
+    /// Whether a mention was left out, with concepts that may be unknown now.
+    pub(super) fn has_lost(&self) -> bool {
+        self.known.values().any(Option::is_none)
     }
 
     /// Whether these are concepts, and mentions of the document have them.
@@ -225,8 +226,8 @@ impl<'r, 'o> Draft<'r, 'o> {
                 .any(|m| m.concepts.contains(concept))
         });
         match stray {
-            Some(_) if self.known.values().any(Option::is_none) => {
-                self.note("relations of defective mentions, left out");
+            Some(_) if self.has_lost() => {
+                self.note(OF_DEFECTIVE);
             }
             Some(stray) => {
                 let why = format!(

@@ -35,20 +35,17 @@ impl<'a> Json<'a> {
 
     fn defect(&self, part: &str, e: &serde_json::Error, what: &str) -> Defect {
         let mut source = self.at(part);
-        source.line += e.line().saturating_sub(1);
         // The library quotes values, which may be text of a document; field names are ours.
         let said = e.to_string();
-        let why = if e.is_eof() {
-            "it is cut off".to_owned()
-        } else if e.is_syntax() {
-            "it is not JSON".to_owned()
-        } else if said.starts_with("missing field `") {
-            said.split(" at line ")
-                .next()
-                .unwrap_or_default()
-                .to_owned()
-        } else {
-            "a value has the wrong type".to_owned()
+        let missing = said.starts_with("missing field `");
+        if !missing {
+            source.line += e.line().saturating_sub(1);
+        }
+        let why = match said.split(" at line ").next() {
+            _ if e.is_eof() => "it is cut off",
+            _ if e.is_syntax() => "it is not JSON",
+            Some(field) if missing => field,
+            _ => "a value has the wrong type",
         };
         Defect {
             source,

@@ -188,7 +188,7 @@ mod tests {
     fn elements_attributes_and_references_are_read() {
         let text = "<?xml version='1.0' encoding='UTF-8'?>\n<!DOCTYPE c SYSTEM 'c.dtd'>\n<c><d id='1'>a &lt; &#xb5;\n<![CDATA[<b>]]><e t='x&#10;&amp;\ny'/></d>\n<d/></c>\n";
         let nodes = read(text).unwrap();
-        assert_eq!((nodes.len(), nodes[0].line, nodes[1].line), (2, 3, 5));
+        assert_eq!((nodes.len(), nodes[0].line, nodes[1].line), (2, 3, 6));
         assert_eq!(nodes[0].text, "a < µ\n<b>");
         assert_eq!(nodes[0].child("e").unwrap().attribute("t"), Some("x\n& y"));
     }
