@@ -166,7 +166,7 @@ pub fn load(recipe: &Recipe, encoder: &Encoder) -> Result<Dataset> {
     for corpus in &recipe.corpora {
         let path = recipe.resolve(&corpus.path);
         let mut read = corpus::read(&path, corpus.format, &corpus.options)?;
-        read.group(|label| mapped(&corpus.map, label).to_owned());
+        read.group(|label| kind(&corpus.map, label).to_owned());
         dataset.summary.duplicates += read.duplicates;
         dataset.summary.defects += read.defects.len();
         let before = dataset.items.len();
@@ -202,6 +202,13 @@ pub fn load(recipe: &Recipe, encoder: &Encoder) -> Result<Dataset> {
 /// A schema name for a label of a corpus or teacher.
 pub(crate) fn mapped<'a>(map: &'a BTreeMap<String, String>, label: &'a str) -> &'a str {
     map.get(label).map_or(label, String::as_str)
+}
+
+/// What makes mentions comparable when they are grouped: the type that their label is mapped to, or the label if it is left out.
+pub(crate) fn kind<'a>(map: &'a BTreeMap<String, String>, label: &'a str) -> &'a str {
+    Some(mapped(map, label))
+        .filter(|name| !name.is_empty())
+        .unwrap_or(label)
 }
 
 /// Whether a relation may hold from an entity of type `head` to one of type `tail`; a symmetric one only from the first to the later.

@@ -531,6 +531,34 @@ fn directions_can_be_reversed() {
     );
 }
 
+/// What the host will see: one pair of entities, though the relation is stated of two brand names.
+#[test]
+fn mention_level_pairs_are_the_hosts() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = crate::recipe::tests::small(folder.path())
+        .replace("gold.txt", "gold.xml")
+        .replace("\"pubtator\"", "\"ddi\"")
+        .replace("CID = \"causes\"", "brand = \"Chemical\", drug = \"Chemical\", group = \"Chemical\", effect = \"interacts\"")
+        .replace("gold_relations = [\"causes\"]", "gold_relations = [\"interacts\"]")
+        .replace("[[teachers]]\npath = \"soft.jsonl\"\n", "");
+    std::fs::copy(fixture_path("ddi.xml"), folder.path().join("gold.xml")).unwrap();
+    std::fs::write(folder.path().join("r.toml"), recipe).unwrap();
+    let recipe = crate::recipe::Recipe::read(&folder.path().join("r.toml")).unwrap();
+    let vocabulary = "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\naspirin\nalpha\nbeta\n";
+    let encoder = bie::encode::Encoder::from_vocab(vocabulary, true).unwrap();
+    let dataset = crate::dataset::load(&recipe, &encoder).unwrap();
+    let item = &dataset.items[0];
+    assert_eq!(item.entities.len(), 3, "both names of aspirin are one");
+    assert_eq!(item.entities[2].len(), 2);
+    let positive: Vec<(usize, usize)> = item
+        .pairs
+        .iter()
+        .filter(|p| p.gold.as_ref().is_some_and(|g| g[0] < 0.5))
+        .map(|p| (p.head, p.tail))
+        .collect();
+    assert_eq!((positive, item.pairs.len()), (vec![(0, 2)], 3));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 

@@ -8,7 +8,7 @@ use bie::encode::{Encoder, Token};
 use unicode_normalization::is_nfc;
 
 use crate::corpus::{self, Corpus, Defect, Document, Format, Options, Source};
-use crate::dataset::{admits, mapped};
+use crate::dataset::{admits, kind, mapped};
 use crate::error::Result;
 use crate::recipe::{CorpusSource, Recipe};
 use crate::train::run::open_tokenizer;
@@ -210,8 +210,8 @@ fn mapped_corpus(
     let path = recipe.resolve(&source.path);
     let mut corpus = corpus::examine(&path, source.format, &source.options)?;
     let relations = relation_counts(&corpus);
-    corpus.group(|label| mapped(&source.map, label).to_owned());
-    let kind = |label: &str| mapped(&source.map, label).to_owned();
+    let kind = |label: &str| kind(&source.map, label).to_owned();
+    corpus.group(kind);
     let mut report = look(
         (&path, source.format, &source.options),
         &corpus,

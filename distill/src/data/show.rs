@@ -43,24 +43,24 @@ impl fmt::Display for CorpusReport {
         writeln!(f, "{} ({}{role})", self.path.display(), self.format)?;
         writeln!(
             f,
-            "  documents   {}; repetitions left out {}; texts that stand under another id, too: {}",
+            "  documents    {}; repetitions left out {}; texts that stand under another id, too: {}",
             self.documents, self.duplicates, self.repeated_texts
         )?;
         for (name, counts) in [("mentions", &self.mentions), ("relations", &self.relations)] {
             if !counts.is_empty() {
-                writeln!(f, "  {name:<11} {}: {}", total(counts), listed(counts))?;
+                writeln!(f, "  {name:<13}{}: {}", total(counts), listed(counts))?;
             }
         }
         let o = self.overlaps;
         if o.nested + o.crossing > 0 {
             writeln!(
                 f,
-                "  overlaps    {} within another mention ({} of the same type), {} crossing another ({})",
+                "  overlaps     {} within another mention ({} of the same type), {} crossing another ({})",
                 o.nested, o.nested_same, o.crossing, o.crossing_same
             )?;
         }
         for (note, count) in &self.notes {
-            writeln!(f, "  note        {note}: {count}")?;
+            writeln!(f, "  note         {note}: {count}")?;
         }
         for (what, found) in [
             ("documents with control characters", &self.control),
@@ -76,7 +76,7 @@ impl fmt::Display for CorpusReport {
             0 => String::new(),
             most => format!(" (the recipe allows {most})"),
         };
-        writeln!(f, "  defects     {}{allowed}", self.defects.len())?;
+        writeln!(f, "  defects      {}{allowed}", self.defects.len())?;
         for Defect { source, why } in &self.defects {
             writeln!(f, "    {source}: {why}")?;
         }
@@ -91,7 +91,7 @@ fn places(f: &mut fmt::Formatter<'_>, what: &str, found: &Found) -> fmt::Result 
     let first: Vec<String> = found.first.iter().map(ToString::to_string).collect();
     writeln!(
         f,
-        "  warning     {what}: {}; first in {}",
+        "  warning      {what}: {}; first in {}",
         found.count,
         first.join(", ")
     )
@@ -106,7 +106,7 @@ impl fmt::Display for Mapping {
             ("dropped", &self.dropped),
         ] {
             if !counts.is_empty() {
-                writeln!(f, "  {name:<12}{}: {}", total(counts), listed(counts))?;
+                writeln!(f, "  {name:<13}{}: {}", total(counts), listed(counts))?;
             }
         }
         for (what, count) in [
@@ -120,34 +120,34 @@ impl fmt::Display for Mapping {
             ),
         ] {
             if count > 0 {
-                writeln!(f, "  warning     {what}, left out of training: {count}")?;
+                writeln!(f, "  warning      {what}, left out of training: {count}")?;
             }
         }
         if self.in_earlier > 0 {
             writeln!(
                 f,
-                "  warning     documents whose text stands in an earlier corpus of the recipe: {}",
+                "  warning      documents whose text stands in an earlier corpus of the recipe: {}",
                 self.in_earlier
             )?;
         }
         if !self.unmapped.is_empty() {
             writeln!(
                 f,
-                "  warning     neither mapped nor in the schema (map a label to \"\" to leave it out on purpose): {}",
+                "  warning      neither mapped nor in the schema (map a label to \"\" to leave it out on purpose): {}",
                 listed(&self.unmapped)
             )?;
         }
         if !self.misfits.is_empty() {
             writeln!(
                 f,
-                "  warning     relations whose ends have types that the schema does not admit: {}",
+                "  warning      relations whose ends have types that the schema does not admit: {}",
                 listed(&self.misfits)
             )?;
         }
         if !self.absent.is_empty() {
             writeln!(
                 f,
-                "  warning     said to be annotated, but there is no example: {}",
+                "  warning      said to be annotated, but there is no example: {}",
                 self.absent.join(", ")
             )?;
         }

@@ -195,6 +195,15 @@ fn damaged_bioc_in_json() {
 }
 
 #[test]
+fn deeply_nested_json_is_refused() {
+    for open in ["[", "{\"documents\":[", "{\"a\":"] {
+        let text = open.repeat(100_000);
+        let read = |path: &Path| examine(path, Format::BiocJson, &Options::default());
+        assert_eq!(on_disk(&text, read).unwrap().defects.len(), 1, "{open}");
+    }
+}
+
+#[test]
 fn offsets_of_another_unit_are_recognised() {
     let text = std::fs::read_to_string(fixture_path("bioc.json")).unwrap();
     // As JavaScript would count: the grape is two units.
