@@ -6,14 +6,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::ops::Range;
-use std::path::Path;
 
 use bie::encode::{Encoder, Token};
 use bie::text::window::windows;
 
-use crate::corpus::{Corpus, Document, Mention, pubtator};
+use crate::corpus::{self, Document, Mention};
 use crate::error::{Error, Result};
-use crate::recipe::{CorpusSource, Format, Recipe, RelationType, Schema};
+use crate::recipe::{CorpusSource, Recipe, RelationType, Schema};
 use crate::teacher::encoder::{EncoderTeachers, Opinion, Window};
 
 mod order;
@@ -86,6 +85,10 @@ pub struct Summary {
     pub mentions: usize,
     /// Mentions whose label is no type of the schema.
     pub other_mentions: usize,
+    /// Defective mentions, relations and documents left out, as the recipe allows.
+    pub defects: usize,
+    /// Labels of mentions and relations that are neither mapped nor in the schema, and how often they occur.
+    pub unmapped: BTreeMap<String, usize>,
     /// Mentions not tagged because they overlap an earlier or longer one of the same type, or no token was read there.
     pub untagged: usize,
     /// Pairs with a gold target.
@@ -116,7 +119,23 @@ impl fmt::Display for Summary {
             self.teacher_pairs,
             self.teacher_rows,
             self.differing_rows
-        )
+        )?;
+        if self.defects > 0 {
+            write!(f, "; {} defects left out", self.defects)?;
+        }
+        if !self.unmapped.is_empty() {
+            let labels: Vec<String> = self
+                .unmapped
+                .iter()
+                .map(|(l, n)| format!("{l} ({n})"))
+                .collect();
+            write!(
+                f,
+                "; neither mapped nor in the schema: {}",
+                labels.join(", ")
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -146,21 +165,21 @@ pub fn load(
         items: Vec::new(),
         summary: Summary::default(),
     };
-    let held_out: HashSet<String> = match &recipe.evaluation {
-        Some(evaluation) => read_corpus(evaluation.format, &recipe.resolve(&evaluation.path))?
-            .documents
-            .into_iter()
-            .map(|d| d.id)
-            .collect(),
-        None => HashSet::new(),
-    };
+    // By id and by text: the same abstract may stand in two corpora under two ids.
+    let mut held_out: HashSet<String> = HashSet::new();
+    if let Some(held) = &recipe.evaluation {
+        let read = corpus::read(&recipe.resolve(&held.path), held.format, &held.options)?;
+        held_out.extend(read.documents.into_iter().flat_map(|d| [d.id, d.text]));
+    }
     for corpus in &recipe.corpora {
         let path = recipe.resolve(&corpus.path);
-        let read = read_corpus(corpus.format, &path)?;
+        let mut read = corpus::read(&path, corpus.format, &corpus.options)?;
+        read.group(|label| kind(&corpus.map, label).to_owned());
         dataset.summary.duplicates += read.duplicates;
+        dataset.summary.defects += read.defects.len();
         let before = dataset.items.len();
         for document in &read.documents {
-            if held_out.contains(&document.id) {
+            if held_out.contains(&document.id) || held_out.contains(&document.text) {
                 dataset.summary.held_out += 1;
                 continue;
             }
@@ -189,16 +208,16 @@ pub fn load(
     Ok(dataset)
 }
 
-/// Reads a corpus of any format.
-pub(crate) fn read_corpus(format: Format, path: &Path) -> Result<Corpus> {
-    match format {
-        Format::PubTator => pubtator::read(path),
-    }
+/// A schema name for a label of a corpus or teacher.
+pub(crate) fn mapped<'a>(map: &'a BTreeMap<String, String>, label: &'a str) -> &'a str {
+    map.get(label).map_or(label, String::as_str)
 }
 
-/// A schema name for a label of a corpus or teacher.
-fn mapped<'a>(map: &'a BTreeMap<String, String>, label: &'a str) -> &'a str {
-    map.get(label).map_or(label, String::as_str)
+/// What makes mentions comparable when they are grouped: the type that their label is mapped to, or the label if it is left out.
+pub(crate) fn kind<'a>(map: &'a BTreeMap<String, String>, label: &'a str) -> &'a str {
+    Some(mapped(map, label))
+        .filter(|name| !name.is_empty())
+        .unwrap_or(label)
 }
 
 /// Whether a relation may hold from an entity of type `head` to one of type `tail`; a symmetric one only from the first to the later.
@@ -270,6 +289,14 @@ impl<'a> DocumentView<'a> {
         mentions.sort_by_key(|m| (m.mention.start, Reverse(m.mention.end), m.label));
         summary.mentions += mentions.len();
         summary.other_mentions += document.mentions.len() - mentions.len();
+        let labels = document
+            .mentions
+            .iter()
+            .map(|m| &m.label)
+            .chain(document.relations.iter().map(|r| &r.label));
+        for label in labels.filter(|label| recipe.is_unmapped(&corpus.map, label)) {
+            *summary.unmapped.entry(label.clone()).or_default() += 1;
+        }
         let mut entities: Vec<Entity> = Vec::new();
         for (m, mention) in mentions.iter().enumerate() {
             for concept in &mention.mention.concepts {

@@ -18,11 +18,9 @@ use bie::engine::{GivenMention, ScoredPair};
 use bie::{Engine, Extraction, Options};
 use serde_json::{Map, Value, json};
 
-use crate::corpus::Document;
-use crate::dataset::read_corpus;
+use crate::corpus::{self, Document, Format};
 use crate::error::{Error, Result};
 use crate::metrics::{self, Grouped, Scores, Span, Tally, Triple};
-use crate::recipe::Format;
 use crate::teacher::{self, Labels, NONE};
 
 /// Stated probability from which a teacher's label counts as gold.
@@ -50,6 +48,8 @@ pub struct Job {
     pub corpus: PathBuf,
     /// Its format.
     pub format: Format,
+    /// How it is read.
+    pub options: corpus::Options,
     /// The corpus's labels to the bundle's; labels that are not listed stand for themselves or for their usual names ("CID" is "causes").
     pub map: BTreeMap<String, String>,
     /// Soft labels that stand in for gold for relation types that the corpus lacks.
@@ -195,7 +195,8 @@ impl Report {
 /// The corpus or the labels are bad or fit the bundle in nothing, or the model fails.
 pub fn run(model: &impl Model, job: &Job, mut tick: impl FnMut(usize, usize)) -> Result<Report> {
     let manifest = model.manifest();
-    let corpus = read_corpus(job.format, &job.corpus)?;
+    let mut corpus = corpus::read(&job.corpus, job.format, &job.options)?;
+    corpus.group(|label| entity_type(manifest, &job.map, label));
     let labels = match &job.relations_from {
         Some(path) => teacher::read(path)?,
         None => Vec::new(),
@@ -367,11 +368,7 @@ impl Gold {
         documents: &[Document],
         labels: &[Labels],
     ) -> Gold {
-        let entity = |label: &str| {
-            named(label, map, |name| {
-                manifest.entities.iter().position(|e| e.name == name)
-            })
-        };
+        let entity = |label: &str| entity_type(manifest, map, label);
         let relation = |label: &str| {
             named(label, map, |name| {
                 manifest.relations.iter().position(|r| r.name == name)
@@ -490,6 +487,13 @@ impl GoldDocument {
             .map(|t| canonical(manifest, t))
             .collect()
     }
+}
+
+/// The bundle's entity type that a corpus's label stands for.
+fn entity_type(manifest: &Manifest, map: &BTreeMap<String, String>, label: &str) -> Option<usize> {
+    named(label, map, |name| {
+        manifest.entities.iter().position(|e| e.name == name)
+    })
 }
 
 /// The type that a corpus's label stands for: as mapped, else of the same name, else of the usual other name.

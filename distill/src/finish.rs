@@ -75,6 +75,7 @@ fn evaluate(run: &Run, bundle: &Path) -> Result<Option<Report>> {
     let job = Job {
         corpus: run.recipe.resolve(&e.path),
         format: e.format,
+        options: e.options.clone(),
         map: e.map.clone(),
         relations_from: e.relations_from.as_ref().map(|p| run.recipe.resolve(p)),
     };

@@ -1,9 +1,11 @@
 //! The command line: one file a subcommand, each the arguments and what is called with them.
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+use distill::corpus::{Format, Options};
 use distill::error::{Error, Result};
 
 mod bench_train;
+mod data;
 mod eval;
 mod faithfulness;
 mod train;
@@ -19,7 +21,8 @@ pub struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Train(train::Train),
-    Eval(eval::Eval),
+    Eval(Box<eval::Eval>),
+    Data(data::Data),
     Faithfulness(Box<faithfulness::Faithfulness>),
     BenchTrain(bench_train::BenchTrain),
 }
@@ -30,16 +33,31 @@ impl Arguments {
         match self.command {
             Command::Train(command) => command.run(),
             Command::Eval(command) => command.run(),
+            Command::Data(command) => command.run(),
             Command::Faithfulness(command) => command.run(),
             Command::BenchTrain(command) => command.run(),
         }
     }
 }
 
-/// Formats of corpora.
-#[derive(Clone, Copy, ValueEnum)]
-enum CorpusFormat {
-    Pubtator,
+/// How a corpus is read.
+#[derive(Args)]
+struct Reading {
+    /// Format of the corpus.
+    #[arg(long, value_enum, default_value_t = Format::Pubtator)]
+    format: Format,
+    #[command(flatten)]
+    options: Options,
+}
+
+impl Reading {
+    /// Refuses flags that do not fit the format.
+    fn check(&self) -> Result<()> {
+        match self.options.misfit(self.format) {
+            Some((key, why)) => Err(Error::Usage(format!("--{}: {why}", key.replace('_', "-")))),
+            None => Ok(()),
+        }
+    }
 }
 
 fn pair(argument: &str) -> std::result::Result<(String, String), String> {

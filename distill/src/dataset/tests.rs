@@ -1,6 +1,7 @@
 //! Items of a small document, checked by hand.
 
 use std::fs;
+use std::path::Path;
 
 use super::*;
 use crate::recipe;

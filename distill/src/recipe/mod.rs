@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
+use crate::corpus::{Format, Options};
 use crate::error::{Error, Result};
 use crate::student::trainable::Trainable;
 
@@ -161,26 +162,23 @@ fn half() -> f32 {
     0.5
 }
 
-/// File formats of corpora.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// See [`crate::corpus::pubtator`].
-    PubTator,
-}
-
 /// One corpus to train on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CorpusSource {
-    /// The file.
+    /// The file, or a folder or zip of files.
     pub path: PathBuf,
     /// Its format.
     pub format: Format,
-    /// The corpus's labels (of mentions and relations) to the schema's; a label that is not listed stands for itself.
+    /// How it is read, where its format leaves that open.
+    #[serde(default, skip_serializing_if = "Options::is_default")]
+    pub options: Options,
+    /// The corpus's labels (of mentions and relations) to the schema's; a label that is not listed stands for itself, one that is mapped to
+    /// nothing ("") is left out on purpose.
     #[serde(default)]
     pub map: BTreeMap<String, String>,
     /// Entity types of the schema that the corpus annotates completely; the others are masked in the loss.
+    #[serde(default)]
     pub annotates: Vec<String>,
     /// Relation types of the schema that the corpus annotates completely; a pair without such a relation is a negative.
     #[serde(default)]
@@ -276,10 +274,13 @@ pub struct Source {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
-    /// The file.
+    /// As [`CorpusSource::path`].
     pub path: PathBuf,
     /// Its format.
     pub format: Format,
+    /// As [`CorpusSource::options`].
+    #[serde(default, skip_serializing_if = "Options::is_default")]
+    pub options: Options,
     /// As [`CorpusSource::map`].
     #[serde(default)]
     pub map: BTreeMap<String, String>,
@@ -376,6 +377,11 @@ impl Recipe {
     /// Index of an entity type.
     pub fn entity(&self, name: &str) -> Option<usize> {
         self.schema.entities.iter().position(|e| e.name == name)
+    }
+
+    /// Whether a corpus's label is neither mapped (to a type, or to nothing on purpose) nor itself a type.
+    pub fn is_unmapped(&self, map: &BTreeMap<String, String>, label: &str) -> bool {
+        !map.contains_key(label) && self.entity(label).is_none() && self.relation(label).is_none()
     }
 
     /// Index of a relation type.
