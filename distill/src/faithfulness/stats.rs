@@ -117,7 +117,7 @@ pub fn quantile(values: &[f64], q: f64) -> Option<f64> {
 }
 
 /// A figure with its 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Figure {
     /// On all values.
     pub value: f64,
