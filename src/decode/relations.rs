@@ -193,10 +193,10 @@ mod tests {
 
     #[test]
     fn probabilities_are_a_masked_softmax() {
-        let p = schema().probabilities(&[0.0, 1.0, 0.0, 50.0, 50.0], &[0, 1]);
+        let p = schema().probabilities(&[0.0, 50.0, 50.0, 1.0, 0.0], &[2, 3]);
         let e = 1f32.exp();
-        assert!((p[0] - 1.0 / (e + 2.0)).abs() < 1e-6 && (p[1] - e / (e + 2.0)).abs() < 1e-6);
-        assert_eq!(p[3..], [0.0, 0.0]);
+        assert!((p[0] - 1.0 / (e + 2.0)).abs() < 1e-6 && (p[3] - e / (e + 2.0)).abs() < 1e-6);
+        assert_eq!(p[1..3], [0.0, 0.0]);
         assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-6);
     }
 
