@@ -195,36 +195,15 @@ impl Report {
 /// The corpus or the labels are bad or fit the bundle in nothing, or the model fails.
 pub fn run(model: &impl Model, job: &Job, mut tick: impl FnMut(usize, usize)) -> Result<Report> {
     let manifest = model.manifest();
-    let corpus = read_corpus(job.format, &job.corpus)?;
-    let labels = match &job.relations_from {
-        Some(path) => teacher::read(path)?,
-        None => Vec::new(),
-    };
     let (types, relations) = (manifest.entities.len(), manifest.relations.len());
-    let gold = Gold::new(manifest, &job.map, &corpus.documents, &labels);
-    if gold.documents.iter().all(|d| d.mentions.is_empty()) {
-        let known: Vec<&str> = manifest.entities.iter().map(|e| e.name.as_str()).collect();
-        return Err(Error::file(
-            &job.corpus,
-            format!(
-                "no mention is of a type that the bundle knows ({}); give --map",
-                known.join(", ")
-            ),
-        ));
-    }
-    if let Some(path) = job.relations_from.as_ref().filter(|_| gold.labelled == 0) {
-        return Err(Error::file(
-            path,
-            "no row has the id and the text of a document of the corpus",
-        ));
-    }
+    let (documents, gold) = read(manifest, job, job.relations_from.as_slice())?;
     let (mut ner, mut given, mut found) = (
         Tally::new(types),
         Tally::new(relations),
         Tally::new(relations),
     );
     let (mut tokens, mut time) = (0, Duration::ZERO);
-    for (n, (document, gold)) in corpus.documents.iter().zip(&gold.documents).enumerate() {
+    for (n, (document, gold)) in documents.iter().zip(&gold.documents).enumerate() {
         tokens += model.tokens(&document.text)?;
         let start = Instant::now();
         let extraction = model.extract(&document.text)?;
@@ -244,19 +223,24 @@ pub fn run(model: &impl Model, job: &Job, mut tick: impl FnMut(usize, usize)) ->
             .into_iter()
             .filter(|label| gold.known.get(*label) == Some(&true))
             .for_each(|label| found.false_positive(label));
-        given.compare(
-            &gold.relations,
-            &gold.judged(manifest, related(model, document, gold)?),
-            |t| t.label,
-        );
-        tick(n + 1, corpus.documents.len());
+        let passing = related(model, document, gold)?
+            .into_iter()
+            .filter(|(t, p)| {
+                let kind = manifest.relations.get(t.label);
+                kind.is_some_and(|kind| *p >= kind.threshold)
+            });
+        let passing = passing.map(|(triple, _)| triple).collect();
+        given.compare(&gold.relations, &gold.judged(manifest, passing), |t| {
+            t.label
+        });
+        tick(n + 1, documents.len());
     }
     let names: Vec<String> = manifest.relations.iter().map(|r| r.name.clone()).collect();
     let measured: Vec<bool> = gold.sources.iter().map(Option::is_some).collect();
     Ok(Report {
         model_id: manifest.model_id.clone(),
         bundle_hash: model.hash().to_owned(),
-        documents: corpus.documents.len(),
+        documents: documents.len(),
         ner: ner.scores(
             &manifest
                 .entities
@@ -276,8 +260,48 @@ pub fn run(model: &impl Model, job: &Job, mut tick: impl FnMut(usize, usize)) ->
     })
 }
 
+/// The corpus, and its gold in the terms of the bundle's schema with teachers' labels for what it lacks.
+///
+/// # Errors
+/// The corpus or the labels are bad or fit the bundle in nothing.
+pub(crate) fn read(
+    manifest: &Manifest,
+    job: &Job,
+    labels: &[PathBuf],
+) -> Result<(Vec<Document>, Gold)> {
+    let documents = read_corpus(job.format, &job.corpus)?.documents;
+    let mut rows = Vec::new();
+    for path in labels {
+        let before = rows.len();
+        rows.extend(teacher::read(path)?);
+        let known = |row: &Labels| {
+            documents
+                .iter()
+                .any(|d| d.id == row.id && d.text == row.text)
+        };
+        if !rows.iter().skip(before).any(known) {
+            return Err(Error::file(
+                path,
+                "no row has the id and the text of a document of the corpus",
+            ));
+        }
+    }
+    let gold = Gold::new(manifest, &job.map, &documents, &rows);
+    if gold.documents.iter().all(|d| d.mentions.is_empty()) {
+        let known: Vec<&str> = manifest.entities.iter().map(|e| e.name.as_str()).collect();
+        return Err(Error::file(
+            &job.corpus,
+            format!(
+                "no mention is of a type that the bundle knows ({}); give --map",
+                known.join(", ")
+            ),
+        ));
+    }
+    Ok((documents, gold))
+}
+
 /// The mentions of a result.
-fn grouped(extraction: &Extraction) -> Vec<Grouped> {
+pub(crate) fn grouped(extraction: &Extraction) -> Vec<Grouped> {
     let mention = |e: &bie::result::Entity| Grouped {
         span: Span {
             start: e.start as usize,
@@ -299,12 +323,12 @@ fn between_groups(extraction: &Extraction) -> Vec<(usize, usize, usize)> {
         .collect()
 }
 
-/// What the model says about the gold entities.
-fn related(
+/// What the model says about the gold entities: every admitted relation with its score, in the terms of [`canonical`].
+pub(crate) fn related(
     model: &impl Model,
     document: &Document,
     gold: &GoldDocument,
-) -> Result<BTreeSet<Triple>> {
+) -> Result<BTreeMap<Triple, f32>> {
     let manifest = model.manifest();
     // An entity is a concept with a type: its number holds both.
     let types = manifest.entities.len();
@@ -321,43 +345,41 @@ fn related(
             concepts.iter().map(given)
         })
         .collect();
-    let mut triples = BTreeSet::new();
+    let mut scores: BTreeMap<Triple, f32> = BTreeMap::new();
     for pair in model.relate(&document.text, &mentions)? {
-        for ((label, relation), p) in manifest
-            .relations
-            .iter()
-            .enumerate()
-            .zip(pair.probabilities.iter().skip(1))
-        {
-            if *p > 0.0 && *p >= relation.threshold {
-                triples.insert(Triple {
-                    head: pair.head / types,
-                    tail: pair.tail / types,
-                    label,
-                });
-            }
+        let admitted = pair.probabilities.iter().skip(1).enumerate();
+        for (label, p) in admitted.filter(|(_, p)| **p > 0.0) {
+            let triple = Triple {
+                head: pair.head / types,
+                tail: pair.tail / types,
+                label,
+            };
+            let best = scores.entry(canonical(manifest, triple)).or_default();
+            *best = best.max(*p);
         }
     }
-    Ok(triples)
+    Ok(scores)
 }
 
 /// A corpus in the terms of a bundle's schema.
-struct Gold {
-    documents: Vec<GoldDocument>,
+pub(crate) struct Gold {
+    pub(crate) documents: Vec<GoldDocument>,
     /// `[K]`: entity types that the corpus has.
-    annotated: Vec<bool>,
+    pub(crate) annotated: Vec<bool>,
     /// `[R]`: where each relation type's gold is from, if anywhere.
-    sources: Vec<Option<&'static str>>,
-    /// Rows of labels that were used.
-    labelled: usize,
+    pub(crate) sources: Vec<Option<&'static str>>,
 }
 
 /// One document in the terms of the schema; concepts are numbered.
-struct GoldDocument {
-    mentions: BTreeMap<Span, Vec<usize>>,
-    relations: BTreeSet<Triple>,
+pub(crate) struct GoldDocument {
+    pub(crate) mentions: BTreeMap<Span, Vec<usize>>,
+    pub(crate) relations: BTreeSet<Triple>,
     /// `[R]`: relation types whose gold is known for this document.
-    known: Vec<bool>,
+    pub(crate) known: Vec<bool>,
+    /// Of the types whose gold is a teacher's labels: its probabilities.
+    stated: BTreeMap<Triple, f32>,
+    /// `[R]`: the same of every pair that it does not list.
+    unlisted: Vec<f32>,
 }
 
 impl Gold {
@@ -381,7 +403,6 @@ impl Gold {
             documents: Vec::new(),
             annotated: vec![false; manifest.entities.len()],
             sources: vec![None; manifest.relations.len()],
-            labelled: 0,
         };
         for label in documents
             .iter()
@@ -404,6 +425,8 @@ impl Gold {
                 mentions: BTreeMap::new(),
                 relations: BTreeSet::new(),
                 known: by_corpus.clone(),
+                stated: BTreeMap::new(),
+                unlisted: vec![0.0; manifest.relations.len()],
             };
             for mention in &document.mentions {
                 let Some(label) = entity(&mention.label) else {
@@ -449,8 +472,7 @@ impl Gold {
                 .filter(|row| row.text == document.text)
             {
                 let Some(pairs) = &row.pairs else { continue };
-                gold.labelled += 1;
-                for name in pairs.default.keys().filter(|name| *name != NONE) {
+                for (name, unlisted) in pairs.default.iter().filter(|(name, _)| *name != NONE) {
                     let Some(label) =
                         relation(name).filter(|label| by_corpus.get(*label) == Some(&false))
                     else {
@@ -464,15 +486,22 @@ impl Gold {
                         .get_mut(label)
                         .into_iter()
                         .for_each(|known| *known = true);
-                    let holds = pairs
-                        .pairs
-                        .iter()
-                        .filter(|p| p.probabilities.get(name).is_some_and(|p| *p >= LABEL_HOLDS));
-                    read.relations.extend(
-                        holds
-                            .filter_map(|p| triple(&p.head, &p.tail, label))
-                            .map(|t| canonical(manifest, t)),
-                    );
+                    read.unlisted
+                        .get_mut(label)
+                        .into_iter()
+                        .for_each(|p| *p = *unlisted);
+                    for listed in &pairs.pairs {
+                        let stated = listed.probabilities.get(name).copied();
+                        let triple = triple(&listed.head, &listed.tail, label);
+                        if let (Some(p), Some(triple)) = (stated, triple) {
+                            let triple = canonical(manifest, triple);
+                            let best = read.stated.entry(triple).or_default();
+                            *best = best.max(p);
+                            if p >= LABEL_HOLDS {
+                                read.relations.insert(triple);
+                            }
+                        }
+                    }
                 }
             }
             gold.documents.push(read);
@@ -482,8 +511,24 @@ impl Gold {
 }
 
 impl GoldDocument {
+    /// How probable gold holds a relation to be: 0 or 1 where people decided, what it states where a teacher did.
+    pub(crate) fn probability(&self, sources: &[Option<&str>], triple: Triple) -> f32 {
+        match sources.get(triple.label) {
+            Some(Some("labels")) => {
+                let unlisted = || self.unlisted.get(triple.label).copied();
+                let stated = self.stated.get(&triple).copied();
+                stated.or_else(unlisted).unwrap_or_default()
+            }
+            _ => f32::from(u8::from(self.relations.contains(&triple))),
+        }
+    }
+
     /// The predictions that can be judged here: of types whose gold is known.
-    fn judged(&self, manifest: &Manifest, triples: BTreeSet<Triple>) -> BTreeSet<Triple> {
+    pub(crate) fn judged(
+        &self,
+        manifest: &Manifest,
+        triples: BTreeSet<Triple>,
+    ) -> BTreeSet<Triple> {
         triples
             .into_iter()
             .filter(|t| self.known.get(t.label) == Some(&true))
@@ -510,7 +555,7 @@ fn named(
 }
 
 /// Head and tail of a symmetric relation in a fixed order.
-fn canonical(manifest: &Manifest, triple: Triple) -> Triple {
+pub(crate) fn canonical(manifest: &Manifest, triple: Triple) -> Triple {
     if manifest
         .relations
         .get(triple.label)

@@ -3,6 +3,7 @@
 use bie::bundle::OperatingPoint;
 use serde::{Deserialize, Serialize};
 
+use super::Relations;
 use crate::faithfulness::stats::Figure;
 
 /// Name of the file in the output folder.
@@ -25,6 +26,8 @@ pub struct Report {
     pub documents: usize,
     /// Parts that the documents were split in: what is measured "after" on a part was fitted on the others.
     pub folds: usize,
+    /// What the scores of relations were fitted to mean.
+    pub scores_of_relations: Relations,
     /// Entity types in the order of the schema.
     pub entities: Vec<TypeFit>,
     /// Relation types in the order of the schema.
