@@ -22,5 +22,6 @@ pub mod session;
 pub mod student;
 pub mod teacher;
 pub mod train;
+pub mod update;
 
 pub use error::{Error, Result};

@@ -14,8 +14,10 @@ use crate::error::{Error, Result};
 
 mod check;
 mod places;
+mod update;
 
 use places::{Places, line_of};
+pub use update::Update;
 
 /// A checked recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +30,7 @@ pub struct Recipe {
     /// The student's body and limits.
     pub student: Student,
     /// What the student shall find.
+    #[serde(default)]
     pub schema: Schema,
     /// Gold data.
     pub corpora: Vec<CorpusSource>,
@@ -41,6 +44,9 @@ pub struct Recipe {
     pub training: Training,
     /// Documents that the finished bundle is measured on; never trained on.
     pub evaluation: Option<Evaluation>,
+    /// The base is a bundle that learns something new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update: Option<Update>,
     /// What the model learned from, for its card: every corpus, teacher and base, with licence and citation.
     #[serde(default)]
     pub sources: Vec<Source>,
@@ -85,10 +91,11 @@ impl Student {
 }
 
 /// What the student shall find.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schema {
     /// Entity types, in the order of the student's heads.
+    #[serde(default)]
     pub entities: Vec<EntityType>,
     /// Relation types, in the order of the student's labels after "none".
     #[serde(default)]
@@ -302,11 +309,13 @@ impl Recipe {
         recipe.file = file.to_owned();
         recipe.text = text.to_owned();
         let table = DeTable::parse(text).map_err(fail)?;
-        recipe.check(&Places {
+        let places = Places {
             file,
             text,
             table: table.get_ref(),
-        })?;
+        };
+        recipe.inherit_schema(&places)?;
+        recipe.check(&places)?;
         Ok(recipe)
     }
 
@@ -338,7 +347,8 @@ impl Recipe {
         name(&mut recipe.student.base);
         recipe.corpora.iter_mut().for_each(|c| name(&mut c.path));
         recipe.teachers.iter_mut().for_each(|t| name(&mut t.path));
-        if let Some(evaluation) = &mut recipe.evaluation {
+        let guards = recipe.update.iter_mut().flat_map(|u| &mut u.guards);
+        for evaluation in recipe.evaluation.iter_mut().chain(guards) {
             name(&mut evaluation.path);
             evaluation.relations_from.iter_mut().for_each(name);
         }

@@ -25,9 +25,15 @@ pub struct Config {
     /// Rows of the position table.
     #[serde(rename = "max_position_embeddings")]
     pub max_positions: usize,
-    /// Added to variances.
-    #[serde(rename = "layer_norm_eps")]
+    /// Added to variances; configurations from before it was stated mean BERT's own.
+    #[serde(rename = "layer_norm_eps", default = "Config::epsilon")]
     pub epsilon: f32,
+}
+
+impl Config {
+    fn epsilon() -> f32 {
+        1e-12
+    }
 }
 
 /// What the encoder hands on. `T = L × batch` tokens, time-major.

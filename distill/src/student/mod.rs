@@ -3,9 +3,12 @@
 //! [`Net`] is the context in which the definition is written; it decides whether parameters are graph inputs (training)
 //! or written into the graph (extraction, float or int8). The definition itself does not know.
 
+pub mod base;
+pub mod bundled;
 pub mod encoder;
 pub mod heads;
 pub mod parameters;
+pub mod weights;
 
 use crate::graph::{DType, Data, Graph, Tensor};
 use parameters::Parameters;
