@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use bie::bundle::Manifest;
 use bie::engine::{GivenMention, ScoredPair};
 use bie::{Engine, Extraction, Options};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::corpus::Document;
@@ -115,8 +116,50 @@ pub struct Report {
     pub end_to_end: Scores,
     /// Where the gold of each measured relation type is from: "corpus" or "labels".
     pub gold_from: Vec<(String, &'static str)>,
+    /// What was counted on each document, in the order of the corpus: for comparing models document by document.
+    pub by_document: Vec<DocumentCounts>,
     /// Tokens of the texts by the time that extraction took, on one thread.
     pub tokens_per_second: f64,
+}
+
+/// What was counted on one document; types whose gold is not known for it count nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DocumentCounts {
+    /// The document's id.
+    pub id: String,
+    /// `[K]`: see [`Report::ner`].
+    pub ner: Tally,
+    /// `[R]`: see [`Report::gold_entities`].
+    pub gold_entities: Tally,
+    /// `[R]`: see [`Report::end_to_end`].
+    pub end_to_end: Tally,
+}
+
+/// A measured corpus: the figures, and what they were computed from.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// The figures.
+    pub report: Report,
+    /// `[R]`: where each relation type's gold is from, if anywhere: "corpus" or "labels".
+    pub sources: Vec<Option<&'static str>>,
+    /// One a document, in the order of the corpus.
+    pub documents: Vec<Observed>,
+}
+
+/// One document with what the model says about it.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The document.
+    pub document: Document,
+    /// Its annotation in the terms of the bundle's schema.
+    pub gold: GoldDocument,
+    /// What the bundle extracts.
+    pub extraction: Extraction,
+    /// What the bundle says of the pairs of gold entities; an entity's number is `concept · K + type`.
+    pub pairs: Vec<ScoredPair>,
+    /// Those of `pairs` that hold for the bundle and can be judged.
+    pub related: BTreeSet<Triple>,
 }
 
 impl Report {
@@ -193,7 +236,19 @@ impl Report {
 ///
 /// # Errors
 /// The corpus or the labels are bad or fit the bundle in nothing, or the model fails.
-pub fn run(model: &impl Model, job: &Job, mut tick: impl FnMut(usize, usize)) -> Result<Report> {
+pub fn run(model: &impl Model, job: &Job, tick: impl FnMut(usize, usize)) -> Result<Report> {
+    Ok(measure(model, job, tick)?.report)
+}
+
+/// [`run`], with what the figures were computed from.
+///
+/// # Errors
+/// As [`run`].
+pub fn measure(
+    model: &impl Model,
+    job: &Job,
+    mut tick: impl FnMut(usize, usize),
+) -> Result<Measured> {
     let manifest = model.manifest();
     let corpus = read_corpus(job.format, &job.corpus)?;
     let labels = match &job.relations_from {
@@ -224,39 +279,59 @@ pub fn run(model: &impl Model, job: &Job, mut tick: impl FnMut(usize, usize)) ->
         Tally::new(relations),
     );
     let (mut tokens, mut time) = (0, Duration::ZERO);
-    for (n, (document, gold)) in corpus.documents.iter().zip(&gold.documents).enumerate() {
+    let (mut by_document, mut observed) = (Vec::new(), Vec::new());
+    let all = corpus.documents.len();
+    for (n, (document, gold)) in corpus.documents.into_iter().zip(gold.documents).enumerate() {
         tokens += model.tokens(&document.text)?;
         let start = Instant::now();
         let extraction = model.extract(&document.text)?;
         time += start.elapsed();
         let mentions = grouped(&extraction);
         let spans: BTreeSet<Span> = mentions.iter().map(|m| m.span).collect();
-        ner.compare(&gold.mentions.keys().copied().collect(), &spans, |span| {
+        let mut counts = DocumentCounts {
+            id: document.id.clone(),
+            ner: Tally::new(types),
+            gold_entities: Tally::new(relations),
+            end_to_end: Tally::new(relations),
+        };
+        counts.ner.compare(&gold.mentions.keys().copied().collect(), &spans, |span| {
             span.label
         });
 
         let (triples, unmatched) =
             metrics::resolve(&gold.mentions, &mentions, &between_groups(&extraction));
-        found.compare(&gold.relations, &gold.judged(manifest, triples), |t| {
-            t.label
-        });
+        let judged = gold.judged(manifest, triples);
+        let found_here = &mut counts.end_to_end;
+        found_here.compare(&gold.relations, &judged, |t| t.label);
         unmatched
             .into_iter()
             .filter(|label| gold.known.get(*label) == Some(&true))
-            .for_each(|label| found.false_positive(label));
-        given.compare(
-            &gold.relations,
-            &gold.judged(manifest, related(model, document, gold)?),
-            |t| t.label,
-        );
-        tick(n + 1, corpus.documents.len());
+            .for_each(|label| found_here.false_positive(label));
+        let pairs = model.relate(&document.text, &given_mentions(&gold, types))?;
+        let related = gold.judged(manifest, reported(manifest, &pairs));
+        counts
+            .gold_entities
+            .compare(&gold.relations, &related, |t| t.label);
+        ner.add(&counts.ner);
+        given.add(&counts.gold_entities);
+        found.add(&counts.end_to_end);
+        by_document.push(counts);
+        observed.push(Observed {
+            document,
+            gold,
+            extraction,
+            pairs,
+            related,
+        });
+        tick(n + 1, all);
     }
     let names: Vec<String> = manifest.relations.iter().map(|r| r.name.clone()).collect();
     let measured: Vec<bool> = gold.sources.iter().map(Option::is_some).collect();
-    Ok(Report {
+    let report = Report {
         model_id: manifest.model_id.clone(),
         bundle_hash: model.hash().to_owned(),
-        documents: corpus.documents.len(),
+        documents: all,
+        by_document,
         ner: ner.scores(
             &manifest
                 .entities
@@ -273,6 +348,11 @@ pub fn run(model: &impl Model, job: &Job, mut tick: impl FnMut(usize, usize)) ->
             .filter_map(|(name, from)| Some((name.clone(), (*from)?)))
             .collect(),
         tokens_per_second: tokens as f64 / time.as_secs_f64().max(1e-9),
+    };
+    Ok(Measured {
+        report,
+        sources: gold.sources,
+        documents: observed,
     })
 }
 
@@ -299,30 +379,26 @@ fn between_groups(extraction: &Extraction) -> Vec<(usize, usize, usize)> {
         .collect()
 }
 
-/// What the model says about the gold entities.
-fn related(
-    model: &impl Model,
-    document: &Document,
-    gold: &GoldDocument,
-) -> Result<BTreeSet<Triple>> {
-    let manifest = model.manifest();
-    // An entity is a concept with a type: its number holds both.
+/// The gold mentions as the model is given them. An entity is a concept with a type: its number holds both.
+fn given_mentions(gold: &GoldDocument, types: usize) -> Vec<GivenMention> {
+    let given = |(span, concepts): (&Span, &Vec<usize>)| {
+        let (start, end, label) = (span.start, span.end, span.label);
+        let mention = |concept: &usize| GivenMention {
+            start,
+            end,
+            label,
+            entity: concept * types + label,
+        };
+        concepts.iter().map(mention).collect::<Vec<_>>()
+    };
+    gold.mentions.iter().flat_map(given).collect()
+}
+
+/// The relations that reach their thresholds.
+fn reported(manifest: &Manifest, pairs: &[ScoredPair]) -> BTreeSet<Triple> {
     let types = manifest.entities.len();
-    let mentions: Vec<GivenMention> = gold
-        .mentions
-        .iter()
-        .flat_map(|(span, concepts)| {
-            let given = |concept: &usize| GivenMention {
-                start: span.start,
-                end: span.end,
-                label: span.label,
-                entity: concept * types + span.label,
-            };
-            concepts.iter().map(given)
-        })
-        .collect();
     let mut triples = BTreeSet::new();
-    for pair in model.relate(&document.text, &mentions)? {
+    for pair in pairs {
         for ((label, relation), p) in manifest
             .relations
             .iter()
@@ -338,7 +414,7 @@ fn related(
             }
         }
     }
-    Ok(triples)
+    triples
 }
 
 /// A corpus in the terms of a bundle's schema.
@@ -352,12 +428,17 @@ struct Gold {
     labelled: usize,
 }
 
-/// One document in the terms of the schema; concepts are numbered.
-struct GoldDocument {
-    mentions: BTreeMap<Span, Vec<usize>>,
-    relations: BTreeSet<Triple>,
+/// The annotation of one document in the terms of the schema; concepts are numbered.
+#[derive(Clone, Debug)]
+pub struct GoldDocument {
+    /// Mentions with the numbers of their concepts.
+    pub mentions: BTreeMap<Span, Vec<usize>>,
+    /// The relations that hold.
+    pub relations: BTreeSet<Triple>,
     /// `[R]`: relation types whose gold is known for this document.
-    known: Vec<bool>,
+    pub known: Vec<bool>,
+    /// The concepts' ids, by number.
+    pub concepts: Vec<String>,
 }
 
 impl Gold {
@@ -404,6 +485,7 @@ impl Gold {
                 mentions: BTreeMap::new(),
                 relations: BTreeSet::new(),
                 known: by_corpus.clone(),
+                concepts: Vec::new(),
             };
             for mention in &document.mentions {
                 let Some(label) = entity(&mention.label) else {
@@ -475,6 +557,9 @@ impl Gold {
                     );
                 }
             }
+            let mut names: Vec<(&str, usize)> = numbers.into_iter().collect();
+            names.sort_by_key(|(_, number)| *number);
+            read.concepts = names.into_iter().map(|(name, _)| name.to_owned()).collect();
             gold.documents.push(read);
         }
         gold
@@ -510,7 +595,7 @@ fn named(
 }
 
 /// Head and tail of a symmetric relation in a fixed order.
-fn canonical(manifest: &Manifest, triple: Triple) -> Triple {
+pub(crate) fn canonical(manifest: &Manifest, triple: Triple) -> Triple {
     if manifest
         .relations
         .get(triple.label)
