@@ -2,27 +2,15 @@
 
 use std::fmt::Write;
 
-use crate::calibration;
 use crate::eval::Report;
 use crate::train::Run;
 
-/// What a card says where nothing was calibrated.
-pub const NOT_CALIBRATED: &str =
-    "Scores are the model's own probabilities; they are not calibrated.";
-
 /// The card in Markdown.
-pub fn card(
-    run: &Run,
-    report: Option<&Report>,
-    calibrated: Option<&calibration::report::Report>,
-) -> String {
+pub fn card(run: &Run, report: Option<&Report>) -> String {
     let mut c = String::new();
     // Writing to a String cannot fail.
     let _ = write_card(&mut c, run, report);
-    match calibrated {
-        Some(calibrated) => calibration::card(&c, calibrated),
-        None => c,
-    }
+    c
 }
 
 fn write_card(c: &mut String, run: &Run, report: Option<&Report>) -> std::fmt::Result {
@@ -82,7 +70,7 @@ fn write_card(c: &mut String, run: &Run, report: Option<&Report>) -> std::fmt::R
     }
     writeln!(
         c,
-        "Exact span and type for entities; document level, pairs of concepts, for relations. {NOT_CALIBRATED}\n"
+        "Exact span and type for entities; document level, pairs of concepts, for relations. Scores are the model's own probabilities; they are not calibrated.\n"
     )?;
     writeln!(c, "## Limits\n\n{}", recipe.limits.trim())
 }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use bie::bundle::Manifest;
 use bie::engine::{GivenMention, ScoredPair};
 use bie::{Engine, Extraction, Options};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::corpus::Document;
@@ -115,8 +116,50 @@ pub struct Report {
     pub end_to_end: Scores,
     /// Where the gold of each measured relation type is from: "corpus" or "labels".
     pub gold_from: Vec<(String, &'static str)>,
+    /// What was counted on each document, in the order of the corpus: for comparing models document by document.
+    pub by_document: Vec<DocumentCounts>,
     /// Tokens of the texts by the time that extraction took, on one thread.
     pub tokens_per_second: f64,
+}
+
+/// What was counted on one document; types whose gold is not known for it count nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DocumentCounts {
+    /// The document's id.
+    pub id: String,
+    /// `[K]`: see [`Report::ner`].
+    pub ner: Tally,
+    /// `[R]`: see [`Report::gold_entities`].
+    pub gold_entities: Tally,
+    /// `[R]`: see [`Report::end_to_end`].
+    pub end_to_end: Tally,
+}
+
+/// A measured corpus: the figures, and what they were computed from.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// The figures.
+    pub report: Report,
+    /// `[R]`: where each relation type's gold is from, if anywhere: "corpus" or "labels".
+    pub sources: Vec<Option<&'static str>>,
+    /// One a document, in the order of the corpus.
+    pub documents: Vec<Observed>,
+}
+
+/// One document with what the model says about it.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The document.
+    pub document: Document,
+    /// Its annotation in the terms of the bundle's schema.
+    pub gold: GoldDocument,
+    /// What the bundle extracts.
+    pub extraction: Extraction,
+    /// What the bundle says of the pairs of gold entities; an entity's number is `concept · K + type`.
+    pub pairs: Vec<ScoredPair>,
+    /// Those of `pairs` that hold for the bundle and can be judged.
+    pub related: BTreeSet<Triple>,
 }
 
 impl Report {
@@ -193,7 +236,19 @@ impl Report {
 ///
 /// # Errors
 /// The corpus or the labels are bad or fit the bundle in nothing, or the model fails.
-pub fn run(model: &impl Model, job: &Job, mut tick: impl FnMut(usize, usize)) -> Result<Report> {
+pub fn run(model: &impl Model, job: &Job, tick: impl FnMut(usize, usize)) -> Result<Report> {
+    Ok(measure(model, job, tick)?.report)
+}
+
+/// [`run`], with what the figures were computed from.
+///
+/// # Errors
+/// As [`run`].
+pub fn measure(
+    model: &impl Model,
+    job: &Job,
+    mut tick: impl FnMut(usize, usize),
+) -> Result<Measured> {
     let manifest = model.manifest();
     let (types, relations) = (manifest.entities.len(), manifest.relations.len());
     let (documents, gold) = read(manifest, job, job.relations_from.as_slice())?;
@@ -203,44 +258,61 @@ pub fn run(model: &impl Model, job: &Job, mut tick: impl FnMut(usize, usize)) ->
         Tally::new(relations),
     );
     let (mut tokens, mut time) = (0, Duration::ZERO);
-    for (n, (document, gold)) in documents.iter().zip(&gold.documents).enumerate() {
+    let (mut by_document, mut observed) = (Vec::new(), Vec::new());
+    let all = documents.len();
+    for (n, (document, gold)) in documents.into_iter().zip(gold.documents).enumerate() {
         tokens += model.tokens(&document.text)?;
         let start = Instant::now();
         let extraction = model.extract(&document.text)?;
         time += start.elapsed();
         let mentions = grouped(&extraction);
         let spans: BTreeSet<Span> = mentions.iter().map(|m| m.span).collect();
-        ner.compare(&gold.mentions.keys().copied().collect(), &spans, |span| {
-            span.label
-        });
+        let mut counts = DocumentCounts {
+            id: document.id.clone(),
+            ner: Tally::new(types),
+            gold_entities: Tally::new(relations),
+            end_to_end: Tally::new(relations),
+        };
+        counts
+            .ner
+            .compare(&gold.mentions.keys().copied().collect(), &spans, |span| {
+                span.label
+            });
 
         let (triples, unmatched) =
             metrics::resolve(&gold.mentions, &mentions, &between_groups(&extraction));
-        found.compare(&gold.relations, &gold.judged(manifest, triples), |t| {
-            t.label
-        });
+        let judged = gold.judged(manifest, triples);
+        let found_here = &mut counts.end_to_end;
+        found_here.compare(&gold.relations, &judged, |t| t.label);
         unmatched
             .into_iter()
             .filter(|label| gold.known.get(*label) == Some(&true))
-            .for_each(|label| found.false_positive(label));
-        let passing = related(model, document, gold)?
-            .into_iter()
-            .filter(|(t, p)| {
-                let kind = manifest.relations.get(t.label);
-                kind.is_some_and(|kind| *p >= kind.threshold)
-            });
-        let passing = passing.map(|(triple, _)| triple).collect();
-        given.compare(&gold.relations, &gold.judged(manifest, passing), |t| {
-            t.label
+            .for_each(|label| found_here.false_positive(label));
+        let pairs = model.relate(&document.text, &given_mentions(&gold, types))?;
+        let related = gold.judged(manifest, reported(manifest, &pairs));
+        counts
+            .gold_entities
+            .compare(&gold.relations, &related, |t| t.label);
+        ner.add(&counts.ner);
+        given.add(&counts.gold_entities);
+        found.add(&counts.end_to_end);
+        by_document.push(counts);
+        observed.push(Observed {
+            document,
+            gold,
+            extraction,
+            pairs,
+            related,
         });
-        tick(n + 1, documents.len());
+        tick(n + 1, all);
     }
     let names: Vec<String> = manifest.relations.iter().map(|r| r.name.clone()).collect();
     let measured: Vec<bool> = gold.sources.iter().map(Option::is_some).collect();
-    Ok(Report {
+    let report = Report {
         model_id: manifest.model_id.clone(),
         bundle_hash: model.hash().to_owned(),
-        documents: documents.len(),
+        documents: all,
+        by_document,
         ner: ner.scores(
             &manifest
                 .entities
@@ -257,6 +329,11 @@ pub fn run(model: &impl Model, job: &Job, mut tick: impl FnMut(usize, usize)) ->
             .filter_map(|(name, from)| Some((name.clone(), (*from)?)))
             .collect(),
         tokens_per_second: tokens as f64 / time.as_secs_f64().max(1e-9),
+    };
+    Ok(Measured {
+        report,
+        sources: gold.sources,
+        documents: observed,
     })
 }
 
@@ -323,30 +400,26 @@ fn between_groups(extraction: &Extraction) -> Vec<(usize, usize, usize)> {
         .collect()
 }
 
-/// What the model says about the gold entities: every admitted relation with its score, in the terms of [`canonical`].
-pub(crate) fn related(
-    model: &impl Model,
-    document: &Document,
-    gold: &GoldDocument,
-) -> Result<BTreeMap<Triple, f32>> {
-    let manifest = model.manifest();
-    // An entity is a concept with a type: its number holds both.
+/// The gold mentions as the model is given them. An entity is a concept with a type: its number holds both.
+pub(crate) fn given_mentions(gold: &GoldDocument, types: usize) -> Vec<GivenMention> {
+    let given = |(span, concepts): (&Span, &Vec<usize>)| {
+        let (start, end, label) = (span.start, span.end, span.label);
+        let mention = |concept: &usize| GivenMention {
+            start,
+            end,
+            label,
+            entity: concept * types + label,
+        };
+        concepts.iter().map(mention).collect::<Vec<_>>()
+    };
+    gold.mentions.iter().flat_map(given).collect()
+}
+
+/// Every admitted relation of some pairs with its score, in the terms of [`canonical`].
+pub(crate) fn scored(manifest: &Manifest, pairs: &[ScoredPair]) -> BTreeMap<Triple, f32> {
     let types = manifest.entities.len();
-    let mentions: Vec<GivenMention> = gold
-        .mentions
-        .iter()
-        .flat_map(|(span, concepts)| {
-            let given = |concept: &usize| GivenMention {
-                start: span.start,
-                end: span.end,
-                label: span.label,
-                entity: concept * types + span.label,
-            };
-            concepts.iter().map(given)
-        })
-        .collect();
     let mut scores: BTreeMap<Triple, f32> = BTreeMap::new();
-    for pair in model.relate(&document.text, &mentions)? {
+    for pair in pairs {
         let admitted = pair.probabilities.iter().skip(1).enumerate();
         for (label, p) in admitted.filter(|(_, p)| **p > 0.0) {
             let triple = Triple {
@@ -358,7 +431,20 @@ pub(crate) fn related(
             *best = best.max(*p);
         }
     }
-    Ok(scores)
+    scores
+}
+
+/// The relations that reach their thresholds.
+fn reported(manifest: &Manifest, pairs: &[ScoredPair]) -> BTreeSet<Triple> {
+    let reaches = |(triple, p): (Triple, f32)| {
+        let kind = manifest.relations.get(triple.label);
+        kind.is_some_and(|kind| p >= kind.threshold)
+            .then_some(triple)
+    };
+    scored(manifest, pairs)
+        .into_iter()
+        .filter_map(reaches)
+        .collect()
 }
 
 /// A corpus in the terms of a bundle's schema.
@@ -370,12 +456,17 @@ pub(crate) struct Gold {
     pub(crate) sources: Vec<Option<&'static str>>,
 }
 
-/// One document in the terms of the schema; concepts are numbered.
-pub(crate) struct GoldDocument {
-    pub(crate) mentions: BTreeMap<Span, Vec<usize>>,
-    pub(crate) relations: BTreeSet<Triple>,
+/// The annotation of one document in the terms of the schema; concepts are numbered.
+#[derive(Clone, Debug)]
+pub struct GoldDocument {
+    /// Mentions with the numbers of their concepts.
+    pub mentions: BTreeMap<Span, Vec<usize>>,
+    /// The relations that hold.
+    pub relations: BTreeSet<Triple>,
     /// `[R]`: relation types whose gold is known for this document.
-    pub(crate) known: Vec<bool>,
+    pub known: Vec<bool>,
+    /// The concepts' ids, by number.
+    pub concepts: Vec<String>,
     /// Of the types whose gold is a teacher's labels: its probabilities.
     stated: BTreeMap<Triple, f32>,
     /// `[R]`: the same of every pair that it does not list.
@@ -427,6 +518,7 @@ impl Gold {
                 known: by_corpus.clone(),
                 stated: BTreeMap::new(),
                 unlisted: vec![0.0; manifest.relations.len()],
+                concepts: Vec::new(),
             };
             for mention in &document.mentions {
                 let Some(label) = entity(&mention.label) else {
@@ -504,6 +596,9 @@ impl Gold {
                     }
                 }
             }
+            let mut names: Vec<(&str, usize)> = numbers.into_iter().collect();
+            names.sort_by_key(|(_, number)| *number);
+            read.concepts = names.into_iter().map(|(name, _)| name.to_owned()).collect();
             gold.documents.push(read);
         }
         gold

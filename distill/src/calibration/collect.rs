@@ -9,7 +9,9 @@ use bie::{Engine, Extraction};
 use super::report::Kind;
 use crate::corpus::Document;
 use crate::error::Result;
-use crate::eval::{self, Gold, GoldDocument, Job, Model, canonical, grouped, related};
+use crate::eval::{
+    self, Gold, GoldDocument, Job, Model, canonical, given_mentions, grouped, scored,
+};
 use crate::metrics::{Span, Triple, resolve};
 
 /// A model whose thresholds and calibration can be exchanged.
@@ -142,7 +144,11 @@ impl Corpus {
                         Kind::EndToEnd => {
                             between_concepts(&manifest, gold, &model.extract(&document.text)?)
                         }
-                        _ => (related(model, document, gold)?, Vec::new()),
+                        _ => {
+                            let given = given_mentions(gold, manifest.entities.len());
+                            let pairs = model.relate(&document.text, &given)?;
+                            (scored(&manifest, &pairs), Vec::new())
+                        }
                     };
                     let known = |label: usize| gold.known.get(label) == Some(&true);
                     list.extend(scores.into_iter().filter(|(t, _)| known(t.label)).map(

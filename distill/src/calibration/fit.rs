@@ -111,14 +111,16 @@ fn maximum(rows: &[Row], with_bias: bool) -> (Line, f64) {
             _ if curved > 0.0 => (by_sharpness / curved, 0.0),
             _ => break,
         };
-        let better = (0..30).map(|halvings| 0.5f64.powi(halvings)).find_map(|part| {
-            let next = Line {
-                sharpness: line.sharpness - part * step,
-                bias: line.bias - part * shift,
-            };
-            let less = next.loss(rows);
-            (less < loss).then_some((next, less))
-        });
+        let better = (0..30)
+            .map(|halvings| 0.5f64.powi(halvings))
+            .find_map(|part| {
+                let next = Line {
+                    sharpness: line.sharpness - part * step,
+                    bias: line.bias - part * shift,
+                };
+                let less = next.loss(rows);
+                (less < loss).then_some((next, less))
+            });
         let Some((next, less)) = better else { break };
         let gain = loss - less;
         (line, loss) = (next, less);
@@ -167,7 +169,11 @@ mod tests {
                     document,
                     label: 0,
                     score: sigmoid(x) as f32,
-                    right: if soft { p as f32 } else { f32::from(u8::from(gold)) },
+                    right: if soft {
+                        p as f32
+                    } else {
+                        f32::from(u8::from(gold))
+                    },
                     gold,
                 }
             })
@@ -180,17 +186,29 @@ mod tests {
 
     #[test]
     fn a_known_temperature_is_recovered() {
-        let Fit { family, calibration } = fitted(&drawn(20_000, 1.0, 0.4, 0.0, false));
+        let Fit {
+            family,
+            calibration,
+        } = fitted(&drawn(20_000, 1.0, 0.4, 0.0, false));
         assert_eq!((family, calibration.bias), (Family::Temperature, 0.0));
-        assert!((calibration.temperature - 2.5).abs() < 0.15, "{calibration:?}");
+        assert!(
+            (calibration.temperature - 2.5).abs() < 0.15,
+            "{calibration:?}"
+        );
     }
 
     #[test]
     fn a_known_bias_is_recovered() {
         for soft in [false, true] {
-            let Fit { family, calibration } = fitted(&drawn(20_000, 2.0, 0.5, -1.0, soft));
+            let Fit {
+                family,
+                calibration,
+            } = fitted(&drawn(20_000, 2.0, 0.5, -1.0, soft));
             assert_eq!(family, Family::Platt);
-            assert!((calibration.temperature - 2.0).abs() < 0.15, "{calibration:?}");
+            assert!(
+                (calibration.temperature - 2.0).abs() < 0.15,
+                "{calibration:?}"
+            );
             assert!((calibration.bias + 1.0).abs() < 0.1, "{calibration:?}");
         }
     }
@@ -219,7 +237,11 @@ mod tests {
         assert!(fit(few.iter()).unwrap_err().contains("at least 20"));
         assert!(fit([].iter()).is_err());
         let against = drawn(2000, 0.0, -1.0, 0.0, false);
-        assert!(fit(against.iter()).unwrap_err().contains("not more often right"));
+        assert!(
+            fit(against.iter())
+                .unwrap_err()
+                .contains("not more often right")
+        );
     }
 
     /// Scores that separate right from wrong have no finite maximum by themselves.
@@ -229,7 +251,13 @@ mod tests {
             .map(|n| {
                 let gold = n % 2 == 0;
                 let score = if gold { 0.7 } else { 0.3 };
-                Decision { document: n, label: 0, score, right: f32::from(u8::from(gold)), gold }
+                Decision {
+                    document: n,
+                    label: 0,
+                    score,
+                    right: f32::from(u8::from(gold)),
+                    gold,
+                }
             })
             .collect();
         let map = fitted(&decisions).calibration;

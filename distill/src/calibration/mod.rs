@@ -19,10 +19,11 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::eval;
-use crate::recipe::Format;
+use crate::progress;
+use crate::recipe::{Format, Recipe};
 use collect::{Adjustable, Corpus, Decision, Decisions};
 use reliability::{Scored, reliability};
-use report::{ALL, Kind, Measured, Report, Side, TypeFit};
+use report::{ALL, Kind, Measured, Side, TypeFit};
 use thresholds::Goal;
 
 pub mod collect;
@@ -32,7 +33,8 @@ pub mod report;
 mod text;
 pub mod thresholds;
 
-pub use text::{card, card_section};
+pub use report::{FILE, Report};
+pub use text::card;
 
 /// Parts that documents are split in.
 pub const FOLDS: usize = 5;
@@ -121,17 +123,32 @@ pub fn run(
     let given = collect(model, Kind::GoldEntities, &original, &every)?;
     let before = collect(model, Kind::EndToEnd, &original, &every)?;
 
-    let entity_sources: Vec<Option<&str>> = texts.gold.annotated.iter().map(|known| known.then_some("corpus")).collect();
+    let entity_sources: Vec<Option<&str>> = texts
+        .gold
+        .annotated
+        .iter()
+        .map(|known| known.then_some("corpus"))
+        .collect();
     let entity_rules: Vec<Vec<TypeFit>> = (0..FOLDS)
-        .map(|part| job.fit(&original, &mentions, &entity_sources, |document| folds.get(document) != Some(&part)))
+        .map(|part| {
+            job.fit(&original, &mentions, &entity_sources, |document| {
+                folds.get(document) != Some(&part)
+            })
+        })
         .collect();
     // Each document is read by thresholds for mentions that were fitted on others (stacking: Wolpert 1992).
-    let mut after = Decisions { kind: Kind::EndToEnd, list: Vec::new(), gold: before.gold.clone() };
+    let mut after = Decisions {
+        kind: Kind::EndToEnd,
+        list: Vec::new(),
+        gold: before.gold.clone(),
+    };
     for (part, rules) in entity_rules.iter().enumerate() {
         let mut manifest = original.clone();
         write_entities(&mut manifest, rules);
         let of = |document: usize| folds.get(document) == Some(&part);
-        after.list.extend(collect(model, Kind::EndToEnd, &manifest, &of)?.list);
+        after
+            .list
+            .extend(collect(model, Kind::EndToEnd, &manifest, &of)?.list);
     }
     after.list.sort_by_key(|decision| decision.document);
     model.decide_by(&original)?;
@@ -142,37 +159,70 @@ pub fn run(
     };
     let sources: Vec<Option<&str>> = texts.gold.sources.clone();
     let relation_rules: Vec<Vec<TypeFit>> = (0..FOLDS)
-        .map(|part| job.fit(&original, fitted_on, &sources, |document| folds.get(document) != Some(&part)))
+        .map(|part| {
+            job.fit(&original, fitted_on, &sources, |document| {
+                folds.get(document) != Some(&part)
+            })
+        })
         .collect();
 
-    let measured = |kind: Kind, (then, now): (&Decisions, &Decisions), rules: &[Vec<TypeFit>], sources: &[Option<&str>]| {
+    let measured = |kind: Kind,
+                    (then, now): (&Decisions, &Decisions),
+                    rules: &[Vec<TypeFit>],
+                    sources: &[Option<&str>]| {
         let old = rules_of(&original, kind);
         let names = names_of(&original, kind);
-        let with_gold: Vec<usize> = (0..names.len()).filter(|label| matches!(sources.get(*label), Some(Some(_)))).collect();
+        let with_gold: Vec<usize> = (0..names.len())
+            .filter(|label| matches!(sources.get(*label), Some(Some(_))))
+            .collect();
         let before = |d: &Decision| old.get(d.label).copied();
-        let after = |d: &Decision| rules.get(*folds.get(d.document)?)?.get(d.label).map(TypeFit::rule);
+        let after = |d: &Decision| {
+            rules
+                .get(*folds.get(d.document)?)?
+                .get(d.label)
+                .map(TypeFit::rule)
+        };
         let all = std::iter::once((ALL.to_owned(), with_gold.clone()));
-        let each = with_gold.iter().filter_map(|&label| Some((names.get(label)?.clone(), vec![label])));
+        let each = with_gold
+            .iter()
+            .filter_map(|&label| Some((names.get(label)?.clone(), vec![label])));
         let one = |(name, labels): (String, Vec<usize>)| Measured {
             kind,
             name,
             before: side(then, &labels, before),
             after: side(now, &labels, after),
         };
-        all.filter(|(_, labels)| !labels.is_empty()).chain(each).map(one).collect::<Vec<_>>()
+        all.filter(|(_, labels)| !labels.is_empty())
+            .chain(each)
+            .map(one)
+            .collect::<Vec<_>>()
     };
     Ok(Report {
         model_id: original.model_id.clone(),
         bundle_hash: model.hash().to_owned(),
-        corpus: corpus.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        corpus: corpus
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned(),
         documents: texts.documents.len(),
         folds: FOLDS,
         scores_of_relations: job.relations,
         entities: job.fit(&original, &mentions, &entity_sources, every),
         relations: job.fit(&original, fitted_on, &sources, every),
         measured: [
-            measured(Kind::Entities, (&mentions, &mentions), &entity_rules, &entity_sources),
-            measured(Kind::GoldEntities, (&given, &given), &relation_rules, &sources),
+            measured(
+                Kind::Entities,
+                (&mentions, &mentions),
+                &entity_rules,
+                &entity_sources,
+            ),
+            measured(
+                Kind::GoldEntities,
+                (&given, &given),
+                &relation_rules,
+                &sources,
+            ),
             measured(Kind::EndToEnd, (&before, &after), &relation_rules, &sources),
         ]
         .concat(),
@@ -182,7 +232,10 @@ pub fn run(
 /// The part that a document belongs to, by its id alone: another corpus around it does not move it.
 fn fold(id: &str) -> usize {
     let digest = Sha256::digest(id.as_bytes());
-    let number = digest.iter().take(8).fold(0u64, |number, byte| number << 8 | u64::from(*byte));
+    let number = digest
+        .iter()
+        .take(8)
+        .fold(0u64, |number, byte| number << 8 | u64::from(*byte));
     (number % FOLDS as u64) as usize
 }
 
@@ -194,31 +247,65 @@ fn names_of(manifest: &Manifest, kind: Kind) -> Vec<String> {
 }
 
 fn rules_of(manifest: &Manifest, kind: Kind) -> Vec<Rule> {
-    let rule = |(calibration, threshold)| Rule { calibration, threshold };
+    let rule = |(calibration, threshold)| Rule {
+        calibration,
+        threshold,
+    };
     match kind {
-        Kind::Entities => manifest.entities.iter().map(|e| rule((e.calibration(), e.threshold))).collect(),
-        _ => manifest.relations.iter().map(|r| rule((r.calibration(), r.threshold))).collect(),
+        Kind::Entities => manifest
+            .entities
+            .iter()
+            .map(|e| rule((e.calibration(), e.threshold)))
+            .collect(),
+        _ => manifest
+            .relations
+            .iter()
+            .map(|r| rule((r.calibration(), r.threshold)))
+            .collect(),
     }
 }
 
 impl Job {
     fn check(&self, manifest: &Manifest) -> Result<()> {
         let known = |name: &str| {
-            manifest.entities.iter().any(|e| e.name == name) || manifest.relations.iter().any(|r| r.name == name)
+            manifest.entities.iter().any(|e| e.name == name)
+                || manifest.relations.iter().any(|r| r.name == name)
         };
-        match self.goals.keys().chain(self.thresholds.keys()).find(|name| !known(name)) {
-            Some(name) => Err(Error::Usage(format!("the bundle has no type \"{name}\" to give a goal or a threshold"))),
+        match self
+            .goals
+            .keys()
+            .chain(self.thresholds.keys())
+            .find(|name| !known(name))
+        {
+            Some(name) => Err(Error::Usage(format!(
+                "the bundle has no type \"{name}\" to give a goal or a threshold"
+            ))),
             None => Ok(()),
         }
     }
 
     /// Fits every type of a kind on the decisions of the documents for which `on` says so.
-    fn fit(&self, original: &Manifest, decisions: &Decisions, sources: &[Option<&str>], on: impl Fn(usize) -> bool) -> Vec<TypeFit> {
+    fn fit(
+        &self,
+        original: &Manifest,
+        decisions: &Decisions,
+        sources: &[Option<&str>],
+        on: impl Fn(usize) -> bool,
+    ) -> Vec<TypeFit> {
         let names = names_of(original, decisions.kind);
         let rules = rules_of(original, decisions.kind);
         let one = |(label, (name, rule)): (usize, (String, Rule))| {
-            let own = || decisions.list.iter().filter(|d| d.label == label && on(d.document));
-            let gold = decisions.gold.iter().enumerate().filter(|(document, _)| on(*document));
+            let own = || {
+                decisions
+                    .list
+                    .iter()
+                    .filter(|d| d.label == label && on(d.document))
+            };
+            let gold = decisions
+                .gold
+                .iter()
+                .enumerate()
+                .filter(|(document, _)| on(*document));
             let gold: usize = gold.filter_map(|(_, counts)| counts.get(label)).sum();
             let mut fit = TypeFit {
                 gold: sources.get(label).copied().flatten().map(str::to_owned),
@@ -227,7 +314,11 @@ impl Job {
                 family: None,
                 temperature: rule.calibration.temperature,
                 bias: rule.calibration.bias,
-                threshold: self.thresholds.get(&name).copied().unwrap_or(rule.threshold),
+                threshold: self
+                    .thresholds
+                    .get(&name)
+                    .copied()
+                    .unwrap_or(rule.threshold),
                 note: String::new(),
                 operating_points: Vec::new(),
                 name,
@@ -243,14 +334,26 @@ impl Job {
                     return fit;
                 }
             };
-            (fit.family, fit.temperature, fit.bias) = (Some(found.family), found.calibration.temperature, found.calibration.bias);
+            (fit.family, fit.temperature, fit.bias) = (
+                Some(found.family),
+                found.calibration.temperature,
+                found.calibration.bias,
+            );
             let points = thresholds::points(own(), found.calibration, gold);
             let goal = self.goals.get(&fit.name).copied().unwrap_or(self.goal);
             (fit.threshold, fit.note) = match thresholds::choose(&points, goal) {
-                _ if self.thresholds.contains_key(&fit.name) => (fit.threshold, "threshold as given".to_owned()),
+                _ if self.thresholds.contains_key(&fit.name) => {
+                    (fit.threshold, "threshold as given".to_owned())
+                }
                 Some((point, true)) => (point.score, format!("threshold for {goal}")),
-                Some((point, false)) => (point.score, format!("no threshold reaches {goal}; this one is nearest")),
-                None => (fit.threshold, "threshold as it was: nothing right is found".to_owned()),
+                Some((point, false)) => (
+                    point.score,
+                    format!("no threshold reaches {goal}; this one is nearest"),
+                ),
+                None => (
+                    fit.threshold,
+                    "threshold as it was: nothing right is found".to_owned(),
+                ),
             };
             fit.operating_points = thresholds::table(&points, fit.threshold);
             fit
@@ -269,7 +372,13 @@ fn side(decisions: &Decisions, labels: &[usize], rule: impl Fn(&Decision) -> Opt
     let mut reported = candidates.clone();
     let (mut hits, mut false_positives) = (0, 0);
     for decision in decisions.list.iter().filter(|d| labels.contains(&d.label)) {
-        let Some(Rule { calibration, threshold }) = rule(decision) else { continue };
+        let Some(Rule {
+            calibration,
+            threshold,
+        }) = rule(decision)
+        else {
+            continue;
+        };
         let score = calibration.apply(decision.score);
         let scored = (f64::from(score), f64::from(decision.right));
         for (list, from) in [(&mut candidates, least), (&mut reported, threshold)] {
@@ -278,11 +387,25 @@ fn side(decisions: &Decisions, labels: &[usize], rule: impl Fn(&Decision) -> Opt
             }
         }
         if score >= threshold {
-            *if decision.gold { &mut hits } else { &mut false_positives } += 1;
+            *if decision.gold {
+                &mut hits
+            } else {
+                &mut false_positives
+            } += 1;
         }
     }
-    let gold: usize = decisions.gold.iter().flat_map(|counts| labels.iter().filter_map(|label| counts.get(*label))).sum();
-    let ratio = |part: usize, whole: usize| if whole == 0 { 0.0 } else { part as f64 / whole as f64 };
+    let gold: usize = decisions
+        .gold
+        .iter()
+        .flat_map(|counts| labels.iter().filter_map(|label| counts.get(*label)))
+        .sum();
+    let ratio = |part: usize, whole: usize| {
+        if whole == 0 {
+            0.0
+        } else {
+            part as f64 / whole as f64
+        }
+    };
     Side {
         candidates: reliability(&candidates),
         reported: reliability(&reported),
@@ -305,14 +428,18 @@ fn write_entities(manifest: &mut Manifest, fits: &[TypeFit]) {
 }
 
 impl Report {
-    /// Writes what was fitted into a manifest of the same schema.
+    /// Writes what was fitted into a manifest of the same schema, and into its record of how it was made.
     pub fn apply(&self, manifest: &mut Manifest) {
         write_entities(manifest, &self.entities);
         for (kind, fit) in manifest.relations.iter_mut().zip(&self.relations) {
-            (kind.temperature, kind.bias, kind.threshold) = (fit.temperature, fit.bias, fit.threshold);
+            (kind.temperature, kind.bias, kind.threshold) =
+                (fit.temperature, fit.bias, fit.threshold);
             if fit.family.is_some() {
                 kind.operating_points.clone_from(&fit.operating_points);
             }
+        }
+        if let Some(provenance) = manifest.provenance.as_object_mut() {
+            provenance.insert("calibration".to_owned(), self.provenance());
         }
     }
 
@@ -321,16 +448,22 @@ impl Report {
     /// # Errors
     /// It cannot be written as JSON.
     pub fn to_json(&self) -> Result<Vec<u8>> {
-        let mut json = serde_json::to_vec_pretty(self).map_err(|why| Error::Usage(format!("cannot write {}: {why}", report::FILE)))?;
+        let mut json = serde_json::to_vec_pretty(self)
+            .map_err(|why| Error::Usage(format!("cannot write {}: {why}", report::FILE)))?;
         json.push(b'\n');
         Ok(json)
     }
 
     /// What the manifest records of it.
-    pub fn provenance(&self) -> Value {
+    fn provenance(&self) -> Value {
         let error = |kind: Kind| {
-            let all = self.measured.iter().find(|m| m.kind == kind && m.name == ALL)?;
-            Some(json!({ "before": all.before.reported.ece?.value, "after": all.after.reported.ece?.value }))
+            let all = self
+                .measured
+                .iter()
+                .find(|m| m.kind == kind && m.name == ALL)?;
+            Some(
+                json!({ "before": all.before.reported.ece?.value, "after": all.after.reported.ece?.value }),
+            )
         };
         json!({
             "corpus": self.corpus,
@@ -350,7 +483,11 @@ impl Report {
 ///
 /// # Errors
 /// As [`run`]; the bundle cannot be read or written.
-pub fn calibrate(bundle: &Path, out: Option<&Path>, run: impl FnOnce(&mut Engine) -> Result<Report>) -> Result<(Report, Option<String>)> {
+pub fn calibrate(
+    bundle: &Path,
+    out: Option<&Path>,
+    run: impl FnOnce(&mut Engine) -> Result<Report>,
+) -> Result<(Report, Option<String>)> {
     let mut engine = Engine::open(bundle, &Options::default())?;
     let report = run(&mut engine)?;
     let Some(out) = out else {
@@ -359,15 +496,37 @@ pub fn calibrate(bundle: &Path, out: Option<&Path>, run: impl FnOnce(&mut Engine
     let mut manifest = Bundle::open(bundle)?.manifest;
     let mut files = crate::faithfulness::card::files(bundle, &manifest)?;
     report.apply(&mut manifest);
-    if let Some(provenance) = manifest.provenance.as_object_mut() {
-        provenance.insert("calibration".to_owned(), report.provenance());
-    }
     let old = String::from_utf8(files.remove("README.md").unwrap_or_default())
         .map_err(|_| Error::file(&bundle.join("README.md"), "the card is not UTF-8"))?;
     files.insert("README.md".to_owned(), card(&old, &report).into_bytes());
     files.insert(report::FILE.to_owned(), report.to_json()?);
     let hash = Bundle::write(out, &manifest, &files)?;
     Ok((report, Some(hash)))
+}
+
+/// Calibrates the bundle that a run has just written, if its recipe says so: on its own corpus, else on the evaluation's.
+///
+/// # Errors
+/// As [`run`].
+pub fn finished(recipe: &Recipe, bundle: &Path) -> Result<Option<Report>> {
+    let Some(wanted) = &recipe.calibration else {
+        return Ok(None);
+    };
+    let Some(source) = wanted.source(recipe) else {
+        return Ok(None);
+    };
+    let labels = source.relations_from.iter().chain(&wanted.relations_from);
+    let job = Job {
+        relations_from: labels.map(|path| recipe.resolve(path)).collect(),
+        goal: wanted.goal,
+        goals: wanted.goals.clone(),
+        thresholds: recipe.given_thresholds(),
+        relations: wanted.relations,
+    };
+    let mut engine = Engine::open(bundle, &Options::default())?;
+    let path = recipe.resolve(&source.path);
+    let tick = progress::count("readings");
+    run(&mut engine, &path, source.format, &source.map, &job, tick).map(Some)
 }
 
 #[cfg(test)]

@@ -70,7 +70,10 @@ fn equal_width(scores: &[Scored]) -> Vec<Sums> {
     let mut bins = vec![Sums::default(); BINS];
     for &scored in scores {
         let place = ((scored.0 * BINS as f64) as usize).min(BINS - 1);
-        bins.iter_mut().skip(place).take(1).for_each(|bin| bin.add(scored));
+        bins.iter_mut()
+            .skip(place)
+            .take(1)
+            .for_each(|bin| bin.add(scored));
     }
     bins
 }
@@ -107,12 +110,23 @@ mod tests {
         // 0.9 · 15 = 13.5 and 0.92 · 15 = 13.8; 7.5 and 7.8; 1.5.
         let expected = (2.0 * 0.41 + 2.0 * 0.49 + 0.1) / 5.0;
         let found = reliability(&[scores.to_vec()]);
-        assert!((found.ece.unwrap().value - expected).abs() < 1e-12, "{found:?}");
-        assert_eq!(found.bins.iter().map(|bin| bin.count).collect::<Vec<_>>(), [1, 2, 2]);
+        assert!(
+            (found.ece.unwrap().value - expected).abs() < 1e-12,
+            "{found:?}"
+        );
+        assert_eq!(
+            found.bins.iter().map(|bin| bin.count).collect::<Vec<_>>(),
+            [1, 2, 2]
+        );
         // Fewer than 15: every score has a bin of equal mass to itself.
         let alone = (0.1 + 0.5 + 0.48 + 0.1 + 0.92) / 5.0;
-        assert!((found.ece_equal_mass.unwrap().value - alone).abs() < 1e-12, "{found:?}");
-        assert!((found.brier.unwrap() - (0.01 + 0.8464 + 0.25 + 0.2304 + 0.01) / 5.0).abs() < 1e-12);
+        assert!(
+            (found.ece_equal_mass.unwrap().value - alone).abs() < 1e-12,
+            "{found:?}"
+        );
+        assert!(
+            (found.brier.unwrap() - (0.01 + 0.8464 + 0.25 + 0.2304 + 0.01) / 5.0).abs() < 1e-12
+        );
         let logs = -(0.9f64.ln() + 0.08f64.ln() + 0.5f64.ln() + 0.52f64.ln() + 0.9f64.ln()) / 5.0;
         assert!((found.log_loss.unwrap() - logs).abs() < 1e-12);
     }
@@ -122,7 +136,10 @@ mod tests {
         let scores: Vec<Scored> = (0..46).map(|n| (f64::from(n * n) / 2500.0, 0.0)).collect();
         let counts: Vec<usize> = equal_mass(&scores).iter().map(|bin| bin.count).collect();
         assert_eq!(counts.iter().sum::<usize>(), 46);
-        assert!(counts.iter().all(|count| (3..=4).contains(count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| (3..=4).contains(count)),
+            "{counts:?}"
+        );
     }
 
     #[test]
@@ -134,7 +151,10 @@ mod tests {
     #[test]
     fn nothing_has_no_figures() {
         let none = reliability(&[vec![], vec![]]);
-        assert_eq!((none.decisions, none.ece, none.brier, none.bins.len()), (0, None, None, 0));
+        assert_eq!(
+            (none.decisions, none.ece, none.brier, none.bins.len()),
+            (0, None, None, 0)
+        );
     }
 
     proptest! {

@@ -82,8 +82,16 @@ pub fn points<'a>(
         }
         OperatingPoint {
             score,
-            precision: if count == 0 { 1.0 } else { right as f32 / count as f32 },
-            recall: if gold == 0 { 0.0 } else { right as f32 / gold as f32 },
+            precision: if count == 0 {
+                1.0
+            } else {
+                right as f32 / count as f32
+            },
+            recall: if gold == 0 {
+                0.0
+            } else {
+                right as f32 / gold as f32
+            },
             reported: count,
             right,
             gold: gold as u32,
@@ -94,8 +102,14 @@ pub fn points<'a>(
 
 /// The table for the manifest: every twentieth from 0.05 to 0.95, and the chosen threshold.
 pub fn table(points: &[OperatingPoint], threshold: f32) -> Vec<OperatingPoint> {
-    let shown = |at: usize, point: &OperatingPoint| (at + 1) % 5 == 0 || point.score == threshold;
-    points.iter().enumerate().filter(|(at, point)| shown(*at, point)).map(|(_, point)| *point).collect()
+    let shown =
+        |at: usize, point: &OperatingPoint| (at + 1).is_multiple_of(5) || point.score == threshold;
+    points
+        .iter()
+        .enumerate()
+        .filter(|(at, point)| shown(*at, point))
+        .map(|(_, point)| *point)
+        .collect()
 }
 
 /// The point that serves the goal best, and whether the goal is reached; of equals the highest threshold. Nothing if nothing right is ever reported.
@@ -103,16 +117,29 @@ pub fn choose(points: &[OperatingPoint], goal: Goal) -> Option<(OperatingPoint, 
     let useful = || points.iter().filter(|point| point.right > 0);
     let best = |of: &dyn Fn(&OperatingPoint) -> f32, among: &dyn Fn(&OperatingPoint) -> bool| {
         let candidates = useful().filter(|point| among(point));
-        candidates.max_by(|a, b| of(a).total_cmp(&of(b)).then(a.score.total_cmp(&b.score))).copied()
+        candidates
+            .max_by(|a, b| of(a).total_cmp(&of(b)).then(a.score.total_cmp(&b.score)))
+            .copied()
     };
     let f1 = |p: &OperatingPoint| 2.0 * p.right as f32 / (p.reported + p.gold) as f32;
-    let (precision, recall) = (|p: &OperatingPoint| p.precision, |p: &OperatingPoint| p.recall);
+    let (precision, recall) = (
+        |p: &OperatingPoint| p.precision,
+        |p: &OperatingPoint| p.recall,
+    );
     let (reached, nearest) = match goal {
         Goal::F1 => (best(&f1, &|_| true), None),
-        Goal::Precision(least) => (best(&recall, &|p| p.precision >= least), best(&precision, &|_| true)),
-        Goal::Recall(least) => (best(&precision, &|p| p.recall >= least), best(&recall, &|_| true)),
+        Goal::Precision(least) => (
+            best(&recall, &|p| p.precision >= least),
+            best(&precision, &|_| true),
+        ),
+        Goal::Recall(least) => (
+            best(&precision, &|p| p.recall >= least),
+            best(&recall, &|_| true),
+        ),
     };
-    reached.map(|point| (point, true)).or(nearest.map(|point| (point, false)))
+    reached
+        .map(|point| (point, true))
+        .or(nearest.map(|point| (point, false)))
 }
 
 #[cfg(test)]
@@ -128,7 +155,14 @@ mod tests {
             right: f32::from(u8::from(gold)),
             gold,
         };
-        let list = [(0.905, true), (0.805, false), (0.605, true), (0.305, true), (0.205, false)].map(decision);
+        let list = [
+            (0.905, true),
+            (0.805, false),
+            (0.605, true),
+            (0.305, true),
+            (0.205, false),
+        ]
+        .map(decision);
         points(list.iter(), Calibration::NONE, 4)
     }
 
@@ -141,8 +175,16 @@ mod tests {
     fn points_count_what_is_reported() {
         let points = example();
         assert_eq!(points.len(), 99);
-        let at = |hundredths: usize| (points[hundredths - 1].reported, points[hundredths - 1].right);
-        assert_eq!([at(1), at(20), at(21), at(50), at(81), at(95)], [(5, 3), (5, 3), (4, 3), (3, 2), (1, 1), (0, 0)]);
+        let at = |hundredths: usize| {
+            (
+                points[hundredths - 1].reported,
+                points[hundredths - 1].right,
+            )
+        };
+        assert_eq!(
+            [at(1), at(20), at(21), at(50), at(81), at(95)],
+            [(5, 3), (5, 3), (4, 3), (3, 2), (1, 1), (0, 0)]
+        );
         assert_eq!((points[49].precision, points[49].recall), (2.0 / 3.0, 0.5));
         assert_eq!((points[98].precision, points[98].recall), (1.0, 0.0));
     }
@@ -155,12 +197,18 @@ mod tests {
         assert_eq!(chosen(Goal::Precision(0.9)), (0.9, 1, 1, true));
         assert_eq!(chosen(Goal::Recall(0.5)), (0.3, 4, 3, true));
         assert_eq!(chosen(Goal::Recall(0.9)), (0.3, 4, 3, false));
-        assert_eq!(choose(&points([].iter(), Calibration::NONE, 3), Goal::F1), None);
+        assert_eq!(
+            choose(&points([].iter(), Calibration::NONE, 3), Goal::F1),
+            None
+        );
     }
 
     #[test]
     fn the_table_holds_twentieths_and_the_chosen_one() {
-        let scores: Vec<f32> = table(&example(), 0.42).iter().map(|point| point.score).collect();
+        let scores: Vec<f32> = table(&example(), 0.42)
+            .iter()
+            .map(|point| point.score)
+            .collect();
         assert_eq!(scores.len(), 20);
         assert_eq!(scores[..3], [0.05, 0.1, 0.15]);
         assert!(scores.contains(&0.42) && scores.is_sorted());
@@ -170,10 +218,20 @@ mod tests {
     fn goals_are_read_as_they_are_written() {
         assert_eq!(Goal::parse("f1"), Ok(Goal::F1));
         assert_eq!(Goal::parse("precision=0.9"), Ok(Goal::Precision(0.9)));
-        for bad in ["F1", "precision", "recall=0", "recall=1.1", "recall=x", "accuracy=0.9", "recall=NaN"] {
+        for bad in [
+            "F1",
+            "precision",
+            "recall=0",
+            "recall=1.1",
+            "recall=x",
+            "accuracy=0.9",
+            "recall=NaN",
+        ] {
             assert!(Goal::parse(bad).unwrap_err().contains(bad));
         }
-        let of = |text: &str| toml::from_str::<std::collections::BTreeMap<String, Goal>>(text).unwrap()["g"];
+        let of = |text: &str| {
+            toml::from_str::<std::collections::BTreeMap<String, Goal>>(text).unwrap()["g"]
+        };
         assert_eq!(of("g = \"f1\""), Goal::F1);
         assert_eq!(of("g = { recall = 0.8 }"), Goal::Recall(0.8));
     }

@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use distill::error::{Error, Result};
 
 mod bench_train;
+mod calibrate;
 mod eval;
 mod faithfulness;
 mod train;
@@ -20,6 +21,7 @@ pub struct Arguments {
 enum Command {
     Train(train::Train),
     Eval(eval::Eval),
+    Calibrate(Box<calibrate::Calibrate>),
     Faithfulness(Box<faithfulness::Faithfulness>),
     BenchTrain(bench_train::BenchTrain),
 }
@@ -30,6 +32,7 @@ impl Arguments {
         match self.command {
             Command::Train(command) => command.run(),
             Command::Eval(command) => command.run(),
+            Command::Calibrate(command) => command.run(),
             Command::Faithfulness(command) => command.run(),
             Command::BenchTrain(command) => command.run(),
         }

@@ -119,6 +119,9 @@ mod tests {
         let once = with_section("# m\n", HEADING, "## Explanations\n\nx\n");
         assert_eq!(once, "# m\n\n## Explanations\n\nx\n");
         assert_eq!(with_section(&once, HEADING, "## Explanations\n\nx\n"), once);
-        assert_eq!(with_section("", HEADING, "## Explanations\n"), "\n## Explanations\n");
+        assert_eq!(
+            with_section("", HEADING, "## Explanations\n"),
+            "\n## Explanations\n"
+        );
     }
 }
