@@ -13,6 +13,7 @@ pub mod export;
 pub mod faithfulness;
 pub mod finish;
 pub mod graph;
+pub mod memory;
 pub mod metrics;
 pub mod optimizer;
 pub mod progress;

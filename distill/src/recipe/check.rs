@@ -104,7 +104,8 @@ impl Recipe {
             1,
             128,
         )?;
-        at.range(&["student", "dropout"], self.student.dropout, 0.0, 0.9)
+        at.range(&["student", "dropout"], self.student.dropout, 0.0, 0.9)?;
+        self.student.adapters.iter().try_for_each(|a| a.check(at))
     }
 
     fn check_schema(&self, at: &Places) -> Result<()> {
@@ -200,6 +201,7 @@ impl Recipe {
         let key = |name| ["training", name];
         at.range(&key("epochs"), training.epochs, 1, 10_000)?;
         at.range(&key("batch_documents"), training.batch_documents, 1, 4096)?;
+        at.range(&key("accumulate"), training.accumulate, 1, 4096)?;
         at.range(&key("encoder_rate"), training.encoder_rate, 0.0, 1.0)?;
         at.range(&key("head_rate"), training.head_rate, 0.0, 1.0)?;
         at.range(&key("weight_decay"), training.weight_decay, 0.0, 1.0)?;

@@ -11,13 +11,18 @@ use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
 use crate::error::{Error, Result};
+use crate::student::trainable::Trainable;
 
 mod calibration;
 mod check;
+mod frugal;
+mod layers;
 mod places;
 mod update;
 
 pub use calibration::Calibration;
+pub use frugal::{Adapters, Freeze};
+pub use layers::Layers;
 use places::{Places, line_of};
 pub use update::Update;
 
@@ -72,6 +77,9 @@ pub struct Recipe {
 pub struct Student {
     /// Folder with `config.json`, a vocabulary and weights in the Hugging Face layout.
     pub base: PathBuf,
+    /// The layers of the base that the student keeps; all if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers: Option<Layers>,
     /// Longest window in tokens, `[CLS]` and `[SEP]` included.
     #[serde(default = "Student::max_tokens")]
     pub max_tokens: usize,
@@ -81,9 +89,22 @@ pub struct Student {
     /// Probability of dropping a unit while training.
     #[serde(default = "Student::dropout")]
     pub dropout: f32,
+    /// What of the base stays as it is.
+    #[serde(default, skip_serializing_if = "Freeze::is_none")]
+    pub freeze: Freeze,
+    /// Train low-rank adapters instead of the encoder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapters: Option<Adapters>,
 }
 
 impl Student {
+    /// What of it is trained.
+    pub fn trainable(&self) -> Trainable {
+        Trainable {
+            freeze: self.freeze,
+            adapters: self.adapters,
+        }
+    }
     fn max_tokens() -> usize {
         512
     }
@@ -219,6 +240,12 @@ pub struct Training {
     pub epochs: u32,
     /// Windows per step.
     pub batch_documents: usize,
+    /// Batches whose gradients make one step together.
+    #[serde(
+        default = "Training::accumulate",
+        skip_serializing_if = "Training::is_one"
+    )]
+    pub accumulate: usize,
     /// Peak rate of the encoder's parameters.
     pub encoder_rate: f32,
     /// Peak rate of the heads' parameters.
@@ -249,6 +276,17 @@ pub struct Training {
 }
 
 impl Training {
+    /// Windows of one step.
+    pub fn step_windows(&self) -> usize {
+        self.batch_documents.saturating_mul(self.accumulate).max(1)
+    }
+    fn accumulate() -> usize {
+        1
+    }
+    /// Recipes from before this key have the same identity.
+    fn is_one(n: &usize) -> bool {
+        *n == 1
+    }
     fn clip() -> f32 {
         1.0
     }

@@ -82,6 +82,12 @@ fn every_mistake_is_named_with_its_line() {
         ),
         (
             "max_tokens = 64",
+            "layers = \"all\"",
+            5,
+            "expected a number of layers, or a list",
+        ),
+        (
+            "max_tokens = 64",
             "max_tokens = 4",
             5,
             "out of range (16 to 8192)",

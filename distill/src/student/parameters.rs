@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use sha2::{Digest, Sha256};
+
 use super::encoder::{Config, POSITIONS, WORDS};
 use super::heads::RelationHead;
 
@@ -29,6 +31,24 @@ impl Parameters {
         }
     }
 
+    /// SHA-256, in hexadecimal, of the parameters that `which` names; none if it names none.
+    pub fn hash(&self, which: impl Fn(&str) -> bool) -> Option<String> {
+        let mut chosen = self.0.iter().filter(|(name, _)| which(name)).peekable();
+        chosen.peek()?;
+        let mut hash = Sha256::new();
+        for (name, p) in chosen {
+            hash.update(format!("{name} {:?}\n", p.shape));
+            let mut bytes = Vec::new();
+            for block in p.data.chunks(1 << 16) {
+                bytes.clear();
+                bytes.extend(block.iter().flat_map(|x| x.to_le_bytes()));
+                hash.update(&bytes);
+            }
+        }
+        let digest = hash.finalize();
+        Some(digest.iter().map(|b| format!("{b:02x}")).collect())
+    }
+
     /// Number of values.
     pub fn count(&self) -> usize {
         self.0.values().map(|p| p.data.len()).sum()
@@ -46,7 +66,7 @@ impl Parameters {
 
     /// An encoder of random weights (normal, σ 0.02).
     pub fn random_encoder(c: &Config, mut normal: impl FnMut() -> f32) -> Parameters {
-        let (d, f) = (c.hidden_size, c.intermediate_size);
+        let d = c.hidden_size;
         let mut p = Parameters::default();
         let mut draw = |p: &mut Parameters, name: String, shape: &[usize]| {
             p.insert(
@@ -61,14 +81,9 @@ impl Parameters {
         draw(&mut p, POSITIONS.into(), &[c.max_positions, d]);
         for layer in 0..c.layers {
             let l = format!("encoder.layer.{layer}");
-            for (name, outputs, inputs) in [
-                ("attention.self.qkv", 3 * d, d),
-                ("attention.output.dense", d, d),
-                ("intermediate.dense", f, d),
-                ("output.dense", d, f),
-            ] {
-                draw(&mut p, format!("{l}.{name}.weight"), &[outputs, inputs]);
-                p.insert(format!("{l}.{name}.bias"), &[outputs], vec![0.0; outputs]);
+            for (name, outputs, inputs) in c.linear_layers(layer) {
+                draw(&mut p, format!("{name}.weight"), &[outputs, inputs]);
+                p.insert(format!("{name}.bias"), &[outputs], vec![0.0; outputs]);
             }
             for name in ["attention.output.LayerNorm", "output.LayerNorm"] {
                 p.insert(format!("{l}.{name}.weight"), &[d], vec![1.0; d]);
@@ -104,6 +119,31 @@ impl Parameters {
                 h.labels,
             );
         }
+    }
+
+    /// Takes the heads out.
+    pub fn take_heads(&mut self) -> Parameters {
+        let is_head = |name: &String, _: &mut Parameter| name.starts_with("heads.");
+        Parameters(self.0.extract_if(.., is_head).collect())
+    }
+
+    /// Keeps these layers of the encoder alone, and numbers them anew.
+    pub fn keep_layers(&mut self, kept: &[usize]) {
+        let renamed = |name: String| {
+            let Some((layer, rest)) = name
+                .strip_prefix("encoder.layer.")
+                .and_then(|rest| rest.split_once('.'))
+            else {
+                return Some(name);
+            };
+            let layer = layer.parse::<usize>().ok()?;
+            let now = kept.iter().position(|k| *k == layer)?;
+            Some(format!("encoder.layer.{now}.{rest}"))
+        };
+        self.0 = std::mem::take(&mut self.0)
+            .into_iter()
+            .filter_map(|(name, p)| Some((renamed(name)?, p)))
+            .collect();
     }
 
     /// Puts what `old` heads learned where the same types stand now: `types` and `labels` say for each type, and for each relation label
@@ -204,6 +244,27 @@ mod tests {
         for name in ["heads.relations.head.weight", "heads.relations.tail.bias"] {
             assert_eq!(grown.0[name], old.0[name]);
         }
+    }
+
+    #[test]
+    fn kept_layers_are_numbered_anew_and_heads_come_out() {
+        let mut p = heads(1, 1, 0.0);
+        for layer in 0..4 {
+            let name = format!("encoder.layer.{layer}.output.dense.bias");
+            p.insert(name, &[1], vec![layer as f32]);
+        }
+        p.insert(WORDS, &[1], vec![9.0]);
+        assert_eq!(p.take_heads().0.len(), 2);
+        p.keep_layers(&[1, 3]);
+        let left: Vec<(&str, f32)> = p.0.iter().map(|(n, p)| (n.as_str(), p.data[0])).collect();
+        assert_eq!(
+            left,
+            [
+                (WORDS, 9.0),
+                ("encoder.layer.0.output.dense.bias", 1.0),
+                ("encoder.layer.1.output.dense.bias", 3.0)
+            ]
+        );
     }
 
     #[test]
