@@ -14,12 +14,13 @@ use bie::text::window::windows;
 use crate::corpus::{Corpus, Document, Mention, pubtator};
 use crate::error::{Error, Result};
 use crate::recipe::{CorpusSource, Format, Recipe, RelationType, Schema};
+use crate::teacher::encoder::{EncoderTeachers, Opinion, Window};
 
 mod order;
 mod soft;
 
 pub use order::epoch_batches;
-use soft::{Soft, Stated, Teachers};
+use soft::{Soft, Stated, Teachers, Voice, mean_tags};
 
 /// A tag of [`Item::tags`]: outside every mention of the type.
 pub const OUTSIDE: u8 = 0;
@@ -39,6 +40,8 @@ pub struct Item {
     pub tags: Vec<u8>,
     /// `[L, K]`: 1, or 0 where nothing is known: types that the corpus does not annotate, `[CLS]`, `[SEP]`.
     pub tag_weight: Vec<f32>,
+    /// `[L, K, 3]`: the teachers' probabilities of the tags; zeros where none knows the type. Empty if none knows any.
+    pub teacher_tags: Vec<f32>,
     /// Token positions (into `ids`) of each mention that has a concept and lies in this window.
     pub mentions: Vec<Vec<usize>>,
     /// Mentions (into `mentions`) of each entity, in order of first appearance in the window.
@@ -128,11 +131,16 @@ pub struct Dataset {
 
 /// Reads everything that the recipe trains on.
 ///
-/// Of a teacher's file only the rows of the recipe's split are used; documents that the recipe evaluates or calibrates on are left out.
+/// Of a teacher's file only the rows of the recipe's split are used; documents that the recipe evaluates or calibrates on are left out. Encoder
+/// teachers are asked about every window here.
 ///
 /// # Errors
-/// A corpus or label file is bad, or holds nothing to train on.
-pub fn load(recipe: &Recipe, encoder: &Encoder) -> Result<Dataset> {
+/// A corpus or label file is bad, or holds nothing to train on; the runtime of an encoder teacher fails.
+pub fn load(
+    recipe: &Recipe,
+    encoder: &Encoder,
+    encoder_teachers: &mut EncoderTeachers,
+) -> Result<Dataset> {
     let mut teachers = Teachers::read(recipe)?;
     let mut dataset = Dataset {
         items: Vec::new(),
@@ -161,9 +169,10 @@ pub fn load(recipe: &Recipe, encoder: &Encoder) -> Result<Dataset> {
                 dataset.items.push(view.item(
                     &window.tokens,
                     encoder,
+                    encoder_teachers,
                     &mut tagged,
                     &mut dataset.summary,
-                ));
+                )?);
             }
             dataset.summary.untagged += tagged.iter().filter(|tagged| !**tagged).count();
             dataset.summary.documents += 1;
@@ -190,7 +199,7 @@ fn mapped<'a>(map: &'a BTreeMap<String, String>, label: &'a str) -> &'a str {
 }
 
 /// Whether a relation may hold from an entity of type `head` to one of type `tail`; a symmetric one only from the first to the later.
-fn admits(
+pub(crate) fn admits(
     relation: &RelationType,
     schema: &Schema,
     head: usize,
@@ -312,9 +321,10 @@ impl<'a> DocumentView<'a> {
         &self,
         tokens: &[Token],
         encoder: &Encoder,
+        teachers: &mut EncoderTeachers,
         tagged: &mut [bool],
         summary: &mut Summary,
-    ) -> Item {
+    ) -> Result<Item> {
         let types = self.annotated.len();
         let mut ids = vec![i64::from(encoder.cls())];
         ids.extend(tokens.iter().map(|t| i64::from(t.id)));
@@ -351,6 +361,7 @@ impl<'a> DocumentView<'a> {
             ids,
             tags,
             tag_weight,
+            teacher_tags: Vec::new(),
             mentions: Vec::new(),
             entities: Vec::new(),
             entity_type: Vec::new(),
@@ -376,18 +387,39 @@ impl<'a> DocumentView<'a> {
             item.entities.push(numbered.collect());
             item.entity_type.push(entity.label);
         }
-        item.pairs = self.pairs(&present, tokens);
+        let window = Window {
+            ids: &item.ids,
+            mentions: &item.mentions,
+            entities: &item.entities,
+            entity_type: &item.entity_type,
+        };
+        let opinions = teachers.ask(&window, &self.recipe.schema)?;
+        item.teacher_tags = self.teacher_tags(&opinions);
+        item.pairs = self.pairs(&present, tokens, &opinions);
         summary.gold_pairs += item.pairs.iter().filter(|p| p.gold.is_some()).count();
         summary.teacher_pairs += item.pairs.iter().filter(|p| p.teacher.is_some()).count();
-        item
+        Ok(item)
     }
 
-    fn pairs(&self, entities: &[&Entity], tokens: &[Token]) -> Vec<Pair> {
+    /// What the teachers say of the tags; of `[CLS]` and `[SEP]` nobody says anything.
+    fn teacher_tags(&self, opinions: &[Opinion]) -> Vec<f32> {
+        let voices: Vec<(f32, &[f32])> = opinions
+            .iter()
+            .map(|o| (o.weight, o.tags.as_slice()))
+            .collect();
+        let mut tags = mean_tags(&voices);
+        let special = 3 * self.annotated.len();
+        tags.iter_mut().take(special).for_each(|p| *p = 0.0);
+        tags.iter_mut().rev().take(special).for_each(|p| *p = 0.0);
+        tags
+    }
+
+    fn pairs(&self, entities: &[&Entity], tokens: &[Token], opinions: &[Opinion]) -> Vec<Pair> {
         let mut pairs = Vec::new();
         for (h, head) in entities.iter().enumerate() {
             for (t, tail) in entities.iter().enumerate() {
                 if h != t {
-                    pairs.extend(self.pair((h, head), (t, tail), tokens));
+                    pairs.extend(self.pair((h, head), (t, tail), tokens, opinions));
                 }
             }
         }
@@ -411,6 +443,7 @@ impl<'a> DocumentView<'a> {
         (h, head): (usize, &Entity),
         (t, tail): (usize, &Entity),
         tokens: &[Token],
+        opinions: &[Opinion],
     ) -> Option<(Pair, bool)> {
         let schema = &self.recipe.schema;
         let admissible: Vec<bool> = schema
@@ -418,12 +451,13 @@ impl<'a> DocumentView<'a> {
             .iter()
             .map(|r| admits(r, schema, head.label, tail.label, h < t))
             .collect();
-        let stated = Stated::new(
-            &self.soft,
-            (head.label, head.concept),
-            (tail.label, tail.concept),
-            &admissible,
-        );
+        let (from, to) = ((head.label, head.concept), (tail.label, tail.concept));
+        let files = self.soft.iter();
+        let mut voices: Vec<Voice> = files
+            .filter_map(|soft| soft.voice(from, to, &admissible))
+            .collect();
+        voices.extend(opinions.iter().filter_map(|o| Voice::of(o, (h, t))));
+        let stated = Stated::new(&voices, admissible.len());
         let count = schema.relations.len() + 1;
         let by_gold: Vec<bool> = admissible
             .iter()

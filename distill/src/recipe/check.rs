@@ -26,28 +26,7 @@ impl Recipe {
         for (n, corpus) in self.corpora.iter().enumerate() {
             self.check_corpus(at, &n.to_string(), corpus)?;
         }
-        for (n, teacher) in self.teachers.iter().enumerate() {
-            let n = n.to_string();
-            let key = |name| ["teachers", n.as_str(), name];
-            self.need_file(at, &key("path"), &teacher.path)?;
-            at.need(&key("split"), !matches!(teacher.split.as_str(), "dev" | "devel" | "development" | "valid" | "test"), || {
-                format!("split \"{}\" holds the documents that reports are measured on; train on \"train\"", teacher.split)
-            })?;
-            self.check_map(at, &key("map"), &teacher.map)?;
-            at.range(&key("weight"), teacher.weight, 1e-6, 1e6)?;
-        }
-        at.range(
-            &["distillation", "temperature"],
-            self.distillation.temperature,
-            0.1,
-            100.0,
-        )?;
-        at.range(
-            &["distillation", "gold_weight"],
-            self.distillation.gold_weight,
-            0.0,
-            1.0,
-        )?;
+        self.check_teaching(at)?;
         self.check_training(at)?;
         if let Some(evaluation) = &self.evaluation {
             self.check_evaluation(at, &["evaluation"], evaluation)?;
@@ -184,7 +163,12 @@ impl Recipe {
         Ok(())
     }
 
-    fn check_map(&self, at: &Places, key: &[&str], map: &BTreeMap<String, String>) -> Result<()> {
+    pub(super) fn check_map(
+        &self,
+        at: &Places,
+        key: &[&str],
+        map: &BTreeMap<String, String>,
+    ) -> Result<()> {
         for (from, to) in map {
             let key: Vec<&str> = key.iter().copied().chain([from.as_str()]).collect();
             at.need(

@@ -18,12 +18,14 @@ mod check;
 mod frugal;
 mod layers;
 mod places;
+mod teaching;
 mod update;
 
 pub use calibration::Calibration;
 pub use frugal::{Adapters, Freeze};
 pub use layers::Layers;
 use places::{Places, line_of};
+pub use teaching::{Distillation, EncoderTeacherSource, LayerMap, Rule, TeacherSource};
 pub use update::Update;
 
 /// A checked recipe.
@@ -44,6 +46,9 @@ pub struct Recipe {
     /// Soft labels for documents of `corpora`.
     #[serde(default)]
     pub teachers: Vec<TeacherSource>,
+    /// Trained students that teach this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub encoder_teachers: Vec<EncoderTeacherSource>,
     /// How gold and teacher are mixed.
     #[serde(default)]
     pub distillation: Distillation,
@@ -185,51 +190,6 @@ pub struct CorpusSource {
     /// Relation types of the schema that the corpus annotates completely; a pair without such a relation is a negative.
     #[serde(default)]
     pub gold_relations: Vec<String>,
-}
-
-/// One file of soft labels.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TeacherSource {
-    /// The file, see [`crate::teacher`].
-    pub path: PathBuf,
-    /// Only rows of this split are used; rows that state no split always are.
-    #[serde(default = "TeacherSource::split")]
-    pub split: String,
-    /// The teacher's labels (of entities and relations) to the schema's; a label that is not listed stands for itself.
-    #[serde(default)]
-    pub map: BTreeMap<String, String>,
-    /// Weight against other teachers of the same pair.
-    #[serde(default = "TeacherSource::weight")]
-    pub weight: f32,
-}
-
-impl TeacherSource {
-    fn split() -> String {
-        "train".to_owned()
-    }
-    fn weight() -> f32 {
-        1.0
-    }
-}
-
-/// The loss of a pair is `gold_weight * CE(gold) + (1 - gold_weight) * T^2 * KL(teacher || student)`, both at temperature T.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Distillation {
-    /// Temperature T of teacher and student in the KL term.
-    pub temperature: f32,
-    /// Share of the gold cross-entropy where both exist, 0 to 1.
-    pub gold_weight: f32,
-}
-
-impl Default for Distillation {
-    fn default() -> Self {
-        Distillation {
-            temperature: 2.0,
-            gold_weight: 0.5,
-        }
-    }
 }
 
 /// The optimisation.
@@ -390,6 +350,7 @@ impl Recipe {
         name(&mut recipe.student.base);
         recipe.corpora.iter_mut().for_each(|c| name(&mut c.path));
         recipe.teachers.iter_mut().for_each(|t| name(&mut t.path));
+        (recipe.encoder_teachers.iter_mut()).for_each(|t| name(&mut t.path));
         let guards = recipe.update.iter_mut().flat_map(|u| &mut u.guards);
         // Of the calibration, its own documents: they are held out.
         let calibration = recipe.calibration.take().and_then(|c| c.corpus);
