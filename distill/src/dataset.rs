@@ -150,8 +150,8 @@ pub struct Dataset {
 
 /// Reads everything that the recipe trains on.
 ///
-/// Of a teacher's file only the rows of the recipe's split are used; documents that the recipe evaluates on are left out. Encoder teachers are
-/// asked about every window here.
+/// Of a teacher's file only the rows of the recipe's split are used; documents that the recipe evaluates or calibrates on are left out. Encoder
+/// teachers are asked about every window here.
 ///
 /// # Errors
 /// A corpus or label file is bad, or holds nothing to train on; the runtime of an encoder teacher fails.
@@ -167,7 +167,7 @@ pub fn load(
     };
     // By id and by text: the same abstract may stand in two corpora under two ids.
     let mut held_out: HashSet<String> = HashSet::new();
-    if let Some(held) = &recipe.evaluation {
+    for held in recipe.held_out() {
         let read = corpus::read(&recipe.resolve(&held.path), held.format, &held.options)?;
         held_out.extend(read.documents.into_iter().flat_map(|d| [d.id, d.text]));
     }

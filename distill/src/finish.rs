@@ -6,8 +6,9 @@ use bie::bundle::Bundle;
 use bie::{Engine, Options};
 use serde_json::{Value, json};
 
+use crate::calibration;
 use crate::card;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::eval::{self, Job, Report};
 use crate::export::{self, Precision};
 use crate::progress;
@@ -29,17 +30,27 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<()> {
         let dir = out.join(precision.as_str());
         // Measured through libbie as a host would use it, so the bundle is written first and its figures afterwards.
         let mut files = export::files(&run, precision)?;
-        let mut write = |report: Option<&Report>| {
-            let card = card::card(&run, report).into_bytes();
-            files.insert("README.md".to_owned(), card);
-            let manifest = export::manifest(&run, precision, provenance(&run, report));
-            Bundle::write(&dir, &manifest, &files)
+        let mut write = |calibration: Option<&calibration::Report>, report: Option<&Report>| {
+            let mut card = card::card(&run, report);
+            let mut manifest = export::manifest(&run, precision, provenance(&run, report));
+            if let Some(calibration) = calibration {
+                card = calibration::card(&card, calibration);
+                calibration.apply(&mut manifest);
+                files.insert(calibration::FILE.to_owned(), calibration.to_json()?);
+            }
+            files.insert("README.md".to_owned(), card.into_bytes());
+            Bundle::write(&dir, &manifest, &files).map_err(Error::from)
         };
-        let mut hash = write(None)?;
+        let mut hash = write(None, None)?;
+        let calibration = calibration::finished(&run.recipe, &dir)?;
+        if let Some(calibration) = &calibration {
+            eprintln!("distill: {}\n{calibration}", precision.as_str());
+            hash = write(Some(calibration), None)?;
+        }
         let report = evaluate(&run, &dir)?;
         if let Some(report) = &report {
             eprintln!("distill: {}\n{report}", precision.as_str());
-            hash = write(Some(report))?;
+            hash = write(calibration.as_ref(), Some(report))?;
         }
         eprintln!("distill: wrote {} ({hash})", dir.display());
         reports.extend(report);
@@ -72,13 +83,7 @@ fn evaluate(run: &Run, bundle: &Path) -> Result<Option<Report>> {
         return Ok(None);
     };
     let engine = Engine::open(bundle, &Options::default())?;
-    let job = Job {
-        corpus: run.recipe.resolve(&e.path),
-        format: e.format,
-        options: e.options.clone(),
-        map: e.map.clone(),
-        relations_from: e.relations_from.as_ref().map(|p| run.recipe.resolve(p)),
-    };
+    let job = Job::of(&run.recipe, e);
     eval::run(&engine, &job, progress::count("documents")).map(Some)
 }
 

@@ -5,6 +5,7 @@ use distill::corpus::{Format, Options};
 use distill::error::{Error, Result};
 
 mod bench_train;
+mod calibrate;
 mod data;
 mod eval;
 mod faithfulness;
@@ -23,6 +24,7 @@ enum Command {
     Train(train::Train),
     Eval(Box<eval::Eval>),
     Data(data::Data),
+    Calibrate(Box<calibrate::Calibrate>),
     Faithfulness(Box<faithfulness::Faithfulness>),
     BenchTrain(bench_train::BenchTrain),
 }
@@ -34,6 +36,7 @@ impl Arguments {
             Command::Train(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Data(command) => command.run(),
+            Command::Calibrate(command) => command.run(),
             Command::Faithfulness(command) => command.run(),
             Command::BenchTrain(command) => command.run(),
         }

@@ -32,6 +32,9 @@ impl Recipe {
         if let Some(evaluation) = &self.evaluation {
             self.check_evaluation(at, &["evaluation"], evaluation)?;
         }
+        if let Some(calibration) = &self.calibration {
+            calibration.check(self, at)?;
+        }
         self.check_update(at)
     }
 
