@@ -95,7 +95,7 @@ fn gradients_of_the_step_are_the_slope_of_its_loss() {
     for name in names {
         let size = parameters.0[&name].data.len();
         let direction: Vec<f32> = (0..size).map(|_| normal()).collect();
-        let gradients = step.run(&parameters, &b, &masks).unwrap();
+        let gradients = step.run(&parameters, b.clone(), &masks).unwrap();
         let analytic: f64 = match name.as_str() {
             WORDS => rows(gradients.values(WORDS).unwrap(), &b.ids, &direction),
             POSITIONS => rows(
@@ -115,7 +115,12 @@ fn gradients_of_the_step_are_the_slope_of_its_loss() {
                 .zip(&direction)
                 .map(|(x, d)| x + k * h * d)
                 .collect();
-            f64::from(step.run(&parameters, &b, &masks).unwrap().losses.total())
+            f64::from(
+                step.run(&parameters, b.clone(), &masks)
+                    .unwrap()
+                    .losses
+                    .total(),
+            )
         };
         let numeric = (at(-2.0) - 8.0 * at(-1.0) + 8.0 * at(1.0) - at(2.0)) / (12.0 * f64::from(h));
         parameters.0.get_mut(&name).unwrap().data = before;

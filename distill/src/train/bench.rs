@@ -62,7 +62,6 @@ pub fn minilm(batch: usize, tokens: usize, threads: usize, steps: usize) -> Resu
         .map(|(name, p)| Parameter::new(name, &p.shape, 1e-5))
         .collect();
     let mut optimizer = AdamW::new(Settings::default(), trained);
-    let positions: Vec<i64> = (0..tokens as i64).collect();
     let mut masks = Vec::new();
     let mut start = Instant::now();
     for n in 0..steps + 2 {
@@ -78,14 +77,14 @@ pub fn minilm(batch: usize, tokens: usize, threads: usize, steps: usize) -> Resu
             n as u64,
             threads,
         );
-        let gradients = step.run(&parameters, &data, &masks)?;
-        let each = gradients.each(&parameters, &data, &positions)?;
+        let part = step.run(&parameters, data.clone(), &masks)?;
+        let gradients = part.gradients(optimizer.parameters())?;
         let mut values: Vec<&mut [f32]> = parameters
             .0
             .values_mut()
             .map(|p| p.data.as_mut_slice())
             .collect();
-        optimizer.step(&mut values, &each, 1.0, threads)?;
+        optimizer.step(&mut values, &gradients, 1.0, threads)?;
     }
     Ok((steps * rows) as f64 / start.elapsed().as_secs_f64())
 }

@@ -3,7 +3,11 @@
 pub mod batch;
 pub mod bench;
 mod dropout;
+pub mod losses;
 pub mod run;
 pub mod step;
+pub mod supervised;
+pub mod trainer;
 
+pub use losses::Epoch;
 pub use run::{Run, train};

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::losses::Losses;
+use super::trainer::{Part, gradient_name};
 use crate::error::Result;
 use crate::graph::grad::gradients;
 use crate::graph::{DType, Dim, Tensor};
-use crate::optimizer::Gradient;
-use crate::session::{Feed, Outputs, Session};
+use crate::session::{Feed, Session};
 use crate::shape;
 use crate::student::Net;
 use crate::student::encoder::{Config, POSITIONS, WORDS, encoder, ids_input};
@@ -66,24 +67,6 @@ pub struct Batch {
     pub tokens: usize,
 }
 
-/// The three terms of the loss.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Losses {
-    /// Cross-entropy of the entity tags.
-    pub entities: f32,
-    /// Cross-entropy of the gold relations.
-    pub gold: f32,
-    /// T² times the cross-entropy to the teacher's softened relations (KL plus a constant).
-    pub teacher: f32,
-}
-
-impl Losses {
-    /// Their sum.
-    pub fn total(self) -> f32 {
-        self.entities + self.gold + self.teacher
-    }
-}
-
 /// A training step, ready to run.
 pub struct Step {
     spec: StepSpec,
@@ -92,55 +75,10 @@ pub struct Step {
     parameters: Vec<String>,
     /// Graph inputs that are dropout masks.
     masks: Vec<String>,
-}
-
-/// Gradients of one step, borrowed from the runtime.
-pub struct Gradients<'s> {
-    outputs: Outputs<'s>,
-    /// The losses.
-    pub losses: Losses,
-}
-
-impl Gradients<'_> {
-    /// The gradients of all `parameters`, in their order, as the optimizer takes them; `positions` counts from 0 to the batch's length.
-    ///
-    /// # Errors
-    /// The step has no such parameter.
-    pub fn each<'g>(
-        &'g self,
-        parameters: &Parameters,
-        batch: &'g Batch,
-        positions: &'g [i64],
-    ) -> Result<Vec<Gradient<'g>>> {
-        let of = |name: &String| {
-            let values = self.values(name)?;
-            Ok(match name.as_str() {
-                WORDS => Gradient::Rows {
-                    rows: &batch.ids,
-                    values,
-                },
-                POSITIONS => Gradient::Rows {
-                    rows: positions,
-                    values,
-                },
-                _ => Gradient::Dense(values),
-            })
-        };
-        parameters.0.keys().map(of).collect()
-    }
-
-    /// The gradient of one parameter. Of the word table `[L·B, d]`: row i belongs to the word of `Batch::ids[i]`; of the position table
-    /// `[L, d]`: row i belongs to position i.
-    ///
-    /// # Errors
-    /// The step has no such parameter.
-    pub fn values(&self, name: &str) -> Result<&[f32]> {
-        Ok(self.outputs.get(&gradient_name(name))?.1)
-    }
-}
-
-fn gradient_name(parameter: &str) -> String {
-    format!("gradient of {parameter}")
+    /// What the last run read: the rows of its sparse gradients.
+    batch: Batch,
+    /// 0, 1, ...: the rows of the position table.
+    positions: Vec<i64>,
 }
 
 impl Step {
@@ -158,6 +96,8 @@ impl Step {
             session,
             parameters: names(net.parameters()),
             masks: names(net.masks()),
+            batch: Batch::default(),
+            positions: Vec::new(),
         })
     }
 
@@ -237,17 +177,20 @@ impl Step {
         self.masks.len()
     }
 
-    /// Runs forward and backward. `masks` holds [`Step::masks`] × L·B × d values (0 or 1/(1−p)).
+    /// Runs forward and backward. The gradient of the word table is `[L·B, d]`: row i belongs to the word of `Batch::ids[i]`; of the
+    /// position table `[L, d]`: row i belongs to position i. `masks` holds [`Step::masks`] × L·B × d values (0 or 1/(1−p)).
     ///
     /// # Errors
     /// The runtime fails.
     pub fn run(
         &mut self,
         parameters: &Parameters,
-        batch: &Batch,
+        batch: Batch,
         masks: &[f32],
-    ) -> Result<Gradients<'_>> {
-        let s = &self.spec;
+    ) -> Result<Part<'_>> {
+        self.positions = (0..batch.length as i64).collect();
+        self.batch = batch;
+        let (s, batch) = (&self.spec, &self.batch);
         let (b, d, labels) = (
             s.batch,
             s.encoder.hidden_size,
@@ -314,15 +257,17 @@ impl Step {
                 .get(name)
                 .map(|(_, v)| v.first().copied().unwrap_or(f32::NAN))
         };
-        let mut losses = Losses {
-            entities: scalar("loss of entities")?,
-            ..Losses::default()
-        };
+        let mut losses = vec![("entities", scalar("loss of entities")?)];
         if with_relations {
-            losses.gold = scalar("loss of gold")?;
-            losses.teacher = scalar("loss of teacher")?;
+            losses.push(("gold", scalar("loss of gold")?));
+            losses.push(("teacher", scalar("loss of teacher")?));
         }
-        Ok(Gradients { outputs, losses })
+        Ok(Part {
+            outputs,
+            rows: vec![(WORDS, &batch.ids), (POSITIONS, &self.positions)],
+            losses: Losses(losses),
+            tokens: batch.tokens,
+        })
     }
 }
 
