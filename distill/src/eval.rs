@@ -294,9 +294,11 @@ pub fn measure(
             gold_entities: Tally::new(relations),
             end_to_end: Tally::new(relations),
         };
-        counts.ner.compare(&gold.mentions.keys().copied().collect(), &spans, |span| {
-            span.label
-        });
+        counts
+            .ner
+            .compare(&gold.mentions.keys().copied().collect(), &spans, |span| {
+                span.label
+            });
 
         let (triples, unmatched) =
             metrics::resolve(&gold.mentions, &mentions, &between_groups(&extraction));

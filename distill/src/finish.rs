@@ -3,47 +3,60 @@
 use std::path::Path;
 
 use bie::bundle::Bundle;
-use bie::{Engine, Options};
 use serde_json::{Value, json};
 
-use crate::card;
-use crate::error::Result;
-use crate::eval::{self, Job, Report};
+use crate::card::{self, Figures};
+use crate::error::{Error, Result};
+use crate::eval::Report;
 use crate::export::{self, Precision};
-use crate::progress;
+use crate::report::{self, Remembered};
 use crate::train::{self, Run};
 
 /// F1 that int8 may lose against fp32 before it is said aloud.
 const TOLERANCE: f64 = 0.005;
 
-/// `distill train`: trains, then writes OUT/fp32 and OUT/int8, each measured by the recipe's evaluation.
+/// `distill train`: trains, writes OUT/fp32 and OUT/int8, each measured by the recipe's evaluation, and the report.
+/// Whether it came to the end (and not to a signal).
 ///
 /// # Errors
-/// As [`train::train`]; a bundle cannot be written or read back.
-pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<()> {
+/// As [`train::train`]; a bundle or the report cannot be written or read back.
+pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<bool> {
     let Some(run) = train::train(recipe, out, resume)? else {
-        return Ok(());
+        return Ok(false);
     };
-    let mut reports = Vec::new();
+    let recipe = &run.recipe;
+    let file = std::path::absolute(recipe.file()).map_err(Error::io("find", recipe.file()))?;
+    let remembered = Remembered {
+        recipe: file,
+        time: None,
+    };
+    remembered.write(out)?;
+    let mut bundles = Vec::new();
     for precision in [Precision::Float, Precision::Int8] {
         let dir = out.join(precision.as_str());
         // Measured through libbie as a host would use it, so the bundle is written first and its figures afterwards.
         let mut files = export::files(&run, precision)?;
-        let mut write = |report: Option<&Report>| {
-            let card = card::card(&run, report).into_bytes();
+        let mut write = |figures: Option<&Figures>| {
+            let card = card::card(&run, figures).into_bytes();
             files.insert("README.md".to_owned(), card);
-            let manifest = export::manifest(&run, precision, provenance(&run, report));
+            let provenance = provenance(&run, figures.map(|f| f.report));
+            let manifest = export::manifest(&run, precision, provenance);
             Bundle::write(&dir, &manifest, &files)
         };
-        let mut hash = write(None)?;
-        let report = evaluate(&run, &dir)?;
-        if let Some(report) = &report {
-            eprintln!("distill: {}\n{report}", precision.as_str());
-            hash = write(Some(report))?;
+        write(None)?;
+        let mut bundle = report::measure(recipe, &dir)?;
+        if let Some(measured) = &bundle.measured {
+            eprintln!("distill: {}\n{}", precision.as_str(), measured.report);
+            let figures = Figures::new(&run, bundle.engine.manifest(), measured)?;
+            bundle.hash = write(Some(&figures))?;
         }
-        eprintln!("distill: wrote {} ({hash})", dir.display());
-        reports.extend(report);
+        eprintln!("distill: wrote {} ({})", dir.display(), bundle.hash);
+        bundles.push(bundle);
     }
+    let reports: Vec<&Report> = bundles
+        .iter()
+        .filter_map(|b| Some(&b.measured.as_ref()?.report))
+        .collect();
     if let [float, int8] = reports.as_slice() {
         for (what, f, q) in [
             ("entities", float.ner.micro.f1(), int8.ner.micro.f1()),
@@ -64,21 +77,10 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<()> {
             );
         }
     }
-    Ok(())
-}
-
-fn evaluate(run: &Run, bundle: &Path) -> Result<Option<Report>> {
-    let Some(e) = &run.recipe.evaluation else {
-        return Ok(None);
-    };
-    let engine = Engine::open(bundle, &Options::default())?;
-    let job = Job {
-        corpus: run.recipe.resolve(&e.path),
-        format: e.format,
-        map: e.map.clone(),
-        relations_from: e.relations_from.as_ref().map(|p| run.recipe.resolve(p)),
-    };
-    eval::run(&engine, &job, progress::count("documents")).map(Some)
+    let made = report::data::make(recipe, &bundles, remembered.time, false)?;
+    report::write(out, recipe, &made, false, None)?;
+    eprintln!("distill: wrote {}", out.join(report::HTML).display());
+    Ok(true)
 }
 
 /// The manifest's record of how the model was made. Only what decides the outcome: the same run gives the same bundle.

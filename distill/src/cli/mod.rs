@@ -3,9 +3,11 @@
 use clap::{Parser, Subcommand, ValueEnum};
 use distill::error::{Error, Result};
 
+mod ablate;
 mod bench_train;
 mod eval;
 mod faithfulness;
+mod report;
 mod train;
 
 /// Makes and measures the model bundles that libbie loads, on a plain CPU.
@@ -19,6 +21,8 @@ pub struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Train(train::Train),
+    Report(report::Report),
+    Ablate(ablate::Ablate),
     Eval(eval::Eval),
     Faithfulness(Box<faithfulness::Faithfulness>),
     BenchTrain(bench_train::BenchTrain),
@@ -29,6 +33,8 @@ impl Arguments {
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Train(command) => command.run(),
+            Command::Report(command) => command.run(),
+            Command::Ablate(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Faithfulness(command) => command.run(),
             Command::BenchTrain(command) => command.run(),

@@ -86,13 +86,13 @@ struct Voice {
 }
 
 impl Voice {
-    fn new(
-        path: &Path,
-        map: &BTreeMap<String, String>,
-        split: Option<String>,
-    ) -> Result<Voice> {
+    fn new(path: &Path, map: &BTreeMap<String, String>, split: Option<String>) -> Result<Voice> {
         let mut voice = Voice {
-            file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            file: path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
             map: map.clone(),
             rows: teacher::read(path)?,
             entity_types: BTreeSet::new(),
@@ -126,7 +126,10 @@ pub fn against_teacher(
     }
     if let Some(evaluation) = &recipe.evaluation {
         let labels = evaluation.relations_from.iter();
-        for path in labels.map(|p| recipe.resolve(p)).filter(|p| !paths.contains(p)) {
+        for path in labels
+            .map(|p| recipe.resolve(p))
+            .filter(|p| !paths.contains(p))
+        {
             voices.push(Voice::new(&path, &evaluation.map, None)?);
         }
     }
@@ -149,7 +152,9 @@ fn compared(voice: &Voice, manifest: &Manifest, measured: &Measured) -> Vec<Comp
     let mut found: Vec<Option<Comparison>> = vec![None; manifest.relations.len()];
     for row in &voice.rows {
         let (Some(document), Some(pairs)) = (
-            by_id.get(row.id.as_str()).filter(|d| d.document.text == row.text),
+            by_id
+                .get(row.id.as_str())
+                .filter(|d| d.document.text == row.text),
             &row.pairs,
         ) else {
             continue;
@@ -160,10 +165,11 @@ fn compared(voice: &Voice, manifest: &Manifest, measured: &Measured) -> Vec<Comp
             let Some(label) = manifest.relations.iter().position(|r| r.name == name) else {
                 continue;
             };
-            let holds = pairs
-                .pairs
-                .iter()
-                .filter(|p| p.probabilities.get(stated).is_some_and(|p| *p >= LABEL_HOLDS));
+            let holds = pairs.pairs.iter().filter(|p| {
+                p.probabilities
+                    .get(stated)
+                    .is_some_and(|p| *p >= LABEL_HOLDS)
+            });
             let said: BTreeSet<Triple> = holds
                 .filter_map(|p| {
                     let (head, tail) = (concept(&p.head)?, concept(&p.tail)?);
@@ -171,7 +177,11 @@ fn compared(voice: &Voice, manifest: &Manifest, measured: &Measured) -> Vec<Comp
                 })
                 .collect();
             let of = |triples: &BTreeSet<Triple>| -> BTreeSet<Triple> {
-                triples.iter().filter(|t| t.label == label).copied().collect()
+                triples
+                    .iter()
+                    .filter(|t| t.label == label)
+                    .copied()
+                    .collect()
             };
             let (gold, student) = (of(&document.gold.relations), of(&document.related));
             let by_corpus = measured.sources.get(label) == Some(&Some("corpus"));
@@ -194,11 +204,19 @@ fn compared(voice: &Voice, manifest: &Manifest, measured: &Measured) -> Vec<Comp
 }
 
 impl Right {
-    fn add(&mut self, gold: &BTreeSet<Triple>, said: &BTreeSet<Triple>, student: &BTreeSet<Triple>) {
+    fn add(
+        &mut self,
+        gold: &BTreeSet<Triple>,
+        said: &BTreeSet<Triple>,
+        student: &BTreeSet<Triple>,
+    ) {
         let all: BTreeSet<&Triple> = gold.iter().chain(said).chain(student).collect();
         for triple in all {
             let holds = gold.contains(triple);
-            let slot = match (said.contains(triple) == holds, student.contains(triple) == holds) {
+            let slot = match (
+                said.contains(triple) == holds,
+                student.contains(triple) == holds,
+            ) {
                 (true, true) => &mut self.both,
                 (true, false) => &mut self.only_teacher,
                 (false, true) => &mut self.only_student,
@@ -229,7 +247,11 @@ fn says(voice: &Voice, row: &Labels) -> BTreeMap<String, BTreeSet<(String, Strin
         for stated in pairs.default.keys().filter(|name| *name != NONE) {
             let all = said.entry(voice.name(stated).to_owned()).or_default();
             for pair in &pairs.pairs {
-                if pair.probabilities.get(stated).is_some_and(|p| *p >= LABEL_HOLDS) {
+                if pair
+                    .probabilities
+                    .get(stated)
+                    .is_some_and(|p| *p >= LABEL_HOLDS)
+                {
                     let ends = (pair.head.clone(), pair.tail.clone());
                     let turned = unordered && ends.0 > ends.1;
                     all.insert(if turned { (ends.1, ends.0) } else { ends });
@@ -259,15 +281,15 @@ fn disagreements(voices: &[Voice]) -> Vec<Disagreement> {
     for (n, first) in voices.iter().enumerate() {
         for second in voices.iter().skip(n + 1) {
             let mut by_label: BTreeMap<String, (BTreeSet<&str>, Counts)> = BTreeMap::new();
-            let rows: HashMap<(&str, &str), Vec<&Labels>> =
-                second.rows.iter().filter(|row| learned(second, row)).fold(
-                    HashMap::new(),
-                    |mut rows: HashMap<_, Vec<_>>, row| {
-                        let key = (row.id.as_str(), row.text.as_str());
-                        rows.entry(key).or_default().push(row);
-                        rows
-                    },
-                );
+            let rows: HashMap<(&str, &str), Vec<&Labels>> = second
+                .rows
+                .iter()
+                .filter(|row| learned(second, row))
+                .fold(HashMap::new(), |mut rows: HashMap<_, Vec<_>>, row| {
+                    let key = (row.id.as_str(), row.text.as_str());
+                    rows.entry(key).or_default().push(row);
+                    rows
+                });
             for row in first.rows.iter().filter(|row| learned(first, row)) {
                 let others = rows.get(&(row.id.as_str(), row.text.as_str()));
                 for other in others.into_iter().flatten() {
@@ -281,12 +303,16 @@ fn disagreements(voices: &[Voice]) -> Vec<Disagreement> {
                     }
                 }
             }
-            found.extend(by_label.into_iter().map(|(label, (documents, says))| Disagreement {
-                label,
-                teachers: [first.file.clone(), second.file.clone()],
-                documents: documents.len(),
-                says,
-            }));
+            found.extend(
+                by_label
+                    .into_iter()
+                    .map(|(label, (documents, says))| Disagreement {
+                        label,
+                        teachers: [first.file.clone(), second.file.clone()],
+                        documents: documents.len(),
+                        says,
+                    }),
+            );
         }
     }
     found
@@ -303,13 +329,29 @@ impl AgainstTeacher {
                 let r = c.right?;
                 let cells = [r.both, r.only_teacher, r.only_student, r.none].map(number);
                 let figures = [f1(&r.teacher), f1(&r.student)];
-                Some((c.relation.clone(), cells.into_iter().chain(figures).collect()))
+                Some((
+                    c.relation.clone(),
+                    cells.into_iter().chain(figures).collect(),
+                ))
             };
             let rows: Vec<_> = teacher.relations.iter().filter_map(judged).collect();
             if !rows.is_empty() {
                 let table = Table {
-                    caption: format!("{} and the student against gold: pairs of gold entities that one of the three relates, by who is right", teacher.file),
-                    head: ["relation", "both right", "only teacher", "only student", "none", "teacher F1 %", "student F1 %"].map(str::to_owned).to_vec(),
+                    caption: format!(
+                        "{} and the student against gold: pairs of gold entities that one of the three relates, by who is right",
+                        teacher.file
+                    ),
+                    head: [
+                        "relation",
+                        "both right",
+                        "only teacher",
+                        "only student",
+                        "none",
+                        "teacher F1 %",
+                        "student F1 %",
+                    ]
+                    .map(str::to_owned)
+                    .to_vec(),
                     rows,
                     ..Table::default()
                 };
@@ -322,8 +364,20 @@ impl AgainstTeacher {
                 (c.relation.clone(), cells)
             };
             let table = Table {
-                caption: format!("Agreement of {} with the student, on relations between gold entities", teacher.file),
-                head: ["relation", "agreement F1 %", "both say so", "only teacher", "only student", "documents"].map(str::to_owned).to_vec(),
+                caption: format!(
+                    "Agreement of {} with the student, on relations between gold entities",
+                    teacher.file
+                ),
+                head: [
+                    "relation",
+                    "agreement F1 %",
+                    "both say so",
+                    "only teacher",
+                    "only student",
+                    "documents",
+                ]
+                .map(str::to_owned)
+                .to_vec(),
                 rows: teacher.relations.iter().map(agreed).collect(),
                 ..Table::default()
             };

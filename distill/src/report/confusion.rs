@@ -119,8 +119,10 @@ fn entities(c: &mut Confusion, document: &Observed) {
         end: e.end as usize,
         label: e.label as usize,
     });
-    let (gold, found): (BTreeSet<Span>, BTreeSet<Span>) =
-        (document.gold.mentions.keys().copied().collect(), found.collect());
+    let (gold, found): (BTreeSet<Span>, BTreeSet<Span>) = (
+        document.gold.mentions.keys().copied().collect(),
+        found.collect(),
+    );
     for span in gold.intersection(&found) {
         c.entities.count(Some(span.label), Some(span.label));
     }

@@ -50,7 +50,10 @@ impl Curves {
                 let step = total * n / points;
                 let epoch = step as f64 / total as f64 * f64::from(training.epochs);
                 let factor = schedule::factor(step, total, training.warmup);
-                ((epoch * 1e4).round() / 1e4, (f64::from(factor) * 1e6).round() / 1e6)
+                (
+                    (epoch * 1e4).round() / 1e4,
+                    (f64::from(factor) * 1e6).round() / 1e6,
+                )
             })
             .collect();
         curves
@@ -83,8 +86,11 @@ impl Curves {
         }
         if !self.course.is_empty() {
             let rate = f64::from(training.encoder_rate);
-            let points: Vec<(f64, f64)> =
-                self.course.iter().map(|(at, factor)| (*at, factor * rate)).collect();
+            let points: Vec<(f64, f64)> = self
+                .course
+                .iter()
+                .map(|(at, factor)| (*at, factor * rate))
+                .collect();
             out.push_str(&html::figure(
                 "Learning rate of the encoder",
                 &format!(
@@ -95,7 +101,11 @@ impl Curves {
             ));
         }
         out.push_str("</div>\n");
-        let epochs = terms.iter().map(|(_, values)| values.len()).max().unwrap_or(0);
+        let epochs = terms
+            .iter()
+            .map(|(_, values)| values.len())
+            .max()
+            .unwrap_or(0);
         let row = |epoch: usize| {
             let value = |(_, values): &(&String, &Vec<f64>)| {
                 let value = values.get(epoch).map(|v| format!("{v:.5}"));

@@ -71,12 +71,19 @@ impl Scores for Engine {
         let play = |targets: &[Target]| {
             let (text, extraction) = (&document.document.text, &document.extraction);
             let options = Options::default();
-            self.play(text, extraction, targets, &options, &Cancel::new(), |game| {
-                game.values(&[vec![true; game.players()]])
-            })
+            self.play(
+                text,
+                extraction,
+                targets,
+                &options,
+                &Cancel::new(),
+                |game| game.values(&[vec![true; game.players()]]),
+            )
         };
         let each = |target: &Target| {
-            let value = play(&[*target]).ok().and_then(|values| values.first().copied());
+            let value = play(&[*target])
+                .ok()
+                .and_then(|values| values.first().copied());
             value.map(|v| v as f32)
         };
         match play(&targets) {
@@ -136,9 +143,15 @@ fn entities(errors: &mut Errors, manifest: &Manifest, document: &Observed, model
     };
     let all_gold: Vec<Span> = gold.iter().copied().collect();
     for (span, score) in found.iter().filter(|(span, _)| !gold.contains(span)) {
-        errors.entities_wrong.push(wrong(span, Some(*score), &all_gold));
+        errors
+            .entities_wrong
+            .push(wrong(span, Some(*score), &all_gold));
     }
-    let missed: Vec<Span> = all_gold.iter().filter(|span| !spans.contains(span)).copied().collect();
+    let missed: Vec<Span> = all_gold
+        .iter()
+        .filter(|span| !spans.contains(span))
+        .copied()
+        .collect();
     if !missed.is_empty() {
         for (span, score) in missed.iter().zip(model.scores(document, &missed)) {
             errors.entities_missed.push(wrong(span, score, &spans));
@@ -185,7 +198,10 @@ fn relations(errors: &mut Errors, manifest: &Manifest, document: &Observed) {
     let wrong = |triple: &Triple, instead: String| Wrong {
         document: document.document.id.clone(),
         label: name(triple.label),
-        spans: first(triple.head).into_iter().chain(first(triple.tail)).collect(),
+        spans: first(triple.head)
+            .into_iter()
+            .chain(first(triple.tail))
+            .collect(),
         score: score(triple),
         instead,
         text: Vec::new(),
@@ -220,10 +236,22 @@ impl Errors {
 
     fn lists(&self) -> [(&'static str, &Vec<Wrong>); 4] {
         [
-            ("Mentions that are none: the surest first", &self.entities_wrong),
-            ("Mentions that were not found: the furthest from it first", &self.entities_missed),
-            ("Relations that do not hold: the surest first", &self.relations_wrong),
-            ("Relations that were not found: the furthest from it first", &self.relations_missed),
+            (
+                "Mentions that are none: the surest first",
+                &self.entities_wrong,
+            ),
+            (
+                "Mentions that were not found: the furthest from it first",
+                &self.entities_missed,
+            ),
+            (
+                "Relations that do not hold: the surest first",
+                &self.relations_wrong,
+            ),
+            (
+                "Relations that were not found: the furthest from it first",
+                &self.relations_missed,
+            ),
         ]
     }
 
@@ -235,7 +263,10 @@ impl Errors {
             &mut self.relations_missed,
         ];
         for wrong in lists.into_iter().flatten() {
-            let document = measured.documents.iter().find(|d| d.document.id == wrong.document);
+            let document = measured
+                .documents
+                .iter()
+                .find(|d| d.document.id == wrong.document);
             let text = document.map_or("", |d| d.document.text.as_str());
             wrong.text = wrong.spans.iter().map(|span| around(text, *span)).collect();
         }
@@ -248,7 +279,11 @@ impl Errors {
         } else {
             "By document and bytes (start–end, UTF-8), without any of the documents' words; `distill report --with-text` adds them."
         });
-        for (title, list) in self.lists().into_iter().filter(|(_, list)| !list.is_empty()) {
+        for (title, list) in self
+            .lists()
+            .into_iter()
+            .filter(|(_, list)| !list.is_empty())
+        {
             let row = |w: &Wrong| {
                 let spans: Vec<String> = w.spans.iter().map(|(a, b)| format!("{a}–{b}")).collect();
                 let mut cells = vec![

@@ -199,12 +199,7 @@ impl Table {
 pub fn list(items: &[(&str, String)]) -> String {
     let mut out = String::from("<dl>\n");
     for (name, value) in items.iter().filter(|(_, value)| !value.is_empty()) {
-        let _ = writeln!(
-            out,
-            "<dt>{}</dt><dd>{}</dd>",
-            escaped(name),
-            escaped(value)
-        );
+        let _ = writeln!(out, "<dt>{}</dt><dd>{}</dd>", escaped(name), escaped(value));
     }
     out.push_str("</dl>\n");
     out

@@ -94,7 +94,9 @@ pub fn reliability(manifest: &Manifest, measured: &Measured) -> Vec<Reliability>
         for pair in &document.pairs {
             let (head, tail) = (pair.head / types, pair.tail / types);
             let scored = pair.probabilities.iter().skip(1).zip(&document.gold.known);
-            for (label, (p, _)) in scored.enumerate().filter(|(_, (p, known))| **p > 0.0 && **known)
+            for (label, (p, _)) in scored
+                .enumerate()
+                .filter(|(_, (p, known))| **p > 0.0 && **known)
             {
                 let triple = canonical(manifest, Triple { head, tail, label });
                 if let Some(decisions) = relations.get_mut(label) {
@@ -176,10 +178,19 @@ mod tests {
     #[test]
     fn the_error_is_the_weighted_distance_from_the_diagonal() {
         let curve = Reliability::new("a", "entities", &[(0.8, true), (0.85, false), (0.1, false)]);
-        assert!((curve.expected_calibration_error - 0.25).abs() < 1e-6, "{curve:?}");
+        assert!(
+            (curve.expected_calibration_error - 0.25).abs() < 1e-6,
+            "{curve:?}"
+        );
         assert_eq!((curve.bins[8].count, curve.bins[1].count), (2, 1));
         let sure = Reliability::new("a", "entities", &[(1.0, true)]);
-        assert_eq!((sure.bins[9].count, sure.expected_calibration_error), (1, 0.0));
-        assert_eq!(Reliability::new("a", "entities", &[]).expected_calibration_error, 0.0);
+        assert_eq!(
+            (sure.bins[9].count, sure.expected_calibration_error),
+            (1, 0.0)
+        );
+        assert_eq!(
+            Reliability::new("a", "entities", &[]).expected_calibration_error,
+            0.0
+        );
     }
 }

@@ -57,9 +57,7 @@ impl Axis {
 }
 
 fn open(height: f64) -> String {
-    format!(
-        "<svg viewBox=\"0 0 {WIDTH} {height:.0}\" aria-hidden=\"true\" focusable=\"false\">\n"
-    )
+    format!("<svg viewBox=\"0 0 {WIDTH} {height:.0}\" aria-hidden=\"true\" focusable=\"false\">\n")
 }
 
 fn x(axis: &Axis, value: f64) -> f64 {
@@ -181,7 +179,12 @@ pub fn reliability(points: &[Point]) -> String {
     let mut path = String::new();
     for (n, p) in points.iter().enumerate() {
         let verb = if n == 0 { 'M' } else { 'L' };
-        let _ = write!(path, "{verb}{:.1} {:.1}", x(&unit, p.score), y(&unit, p.right));
+        let _ = write!(
+            path,
+            "{verb}{:.1} {:.1}",
+            x(&unit, p.score),
+            y(&unit, p.right)
+        );
     }
     let _ = writeln!(out, "<path class=\"line\" d=\"{path}\"/>");
     for p in points {
@@ -216,18 +219,37 @@ pub fn dots(rows: &[Row], zero: bool) -> String {
     let mut out = open(height);
     let all = rows.iter().flat_map(|row| {
         let (low, high) = row.interval.unzip();
-        row.values.iter().copied().chain(row.median).chain(low).chain(high)
+        row.values
+            .iter()
+            .copied()
+            .chain(row.median)
+            .chain(low)
+            .chain(high)
     });
-    let start = if zero { (0.0, 0.0) } else { (f64::INFINITY, f64::NEG_INFINITY) };
+    let start = if zero {
+        (0.0, 0.0)
+    } else {
+        (f64::INFINITY, f64::NEG_INFINITY)
+    };
     let (low, high) = all
         .filter(|v| v.is_finite())
-        .fold(start, |(low, high): (f64, f64), v| (low.min(v), high.max(v)));
-    let (low, high) = if low.is_finite() && high > low { (low, high) } else { (0.0, 1.0) };
+        .fold(start, |(low, high): (f64, f64), v| {
+            (low.min(v), high.max(v))
+        });
+    let (low, high) = if low.is_finite() && high > low {
+        (low, high)
+    } else {
+        (0.0, 1.0)
+    };
     let axis = Axis::new(low, high, 4.0);
     let x = |value: f64| 12.0 + axis.at(value) * (WIDTH - 24.0);
     let foot = height - 22.0;
     for tick in axis.ticks() {
-        let class = if zero && tick.abs() < axis.step / 2.0 { "axis" } else { "grid" };
+        let class = if zero && tick.abs() < axis.step / 2.0 {
+            "axis"
+        } else {
+            "grid"
+        };
         let _ = writeln!(
             out,
             "<path class=\"{class}\" d=\"M{0:.1} {TOP}V{foot:.1}\"/><text x=\"{0:.1}\" y=\"{1:.1}\" text-anchor=\"middle\">{2}</text>",
@@ -276,7 +298,11 @@ pub fn dots(rows: &[Row], zero: bool) -> String {
 
 /// A bar of `part`, 0 to 1; the number stands beside it.
 pub fn bar(part: f64) -> String {
-    let width = if part.is_finite() { 100.0 * part.clamp(0.0, 1.0) } else { 0.0 };
+    let width = if part.is_finite() {
+        100.0 * part.clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
     format!(
         "<svg class=\"bar\" viewBox=\"0 0 100 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\" focusable=\"false\">\
          <rect class=\"track\" width=\"100\" height=\"10\"/><rect class=\"fill\" width=\"{width:.1}\" height=\"10\"/></svg>"
@@ -308,9 +334,20 @@ mod tests {
             line(&[(1.0, 3.0)], "epoch"),
             reliability(&[]),
             dots(&[], true),
-            dots(&[Row { name: "<a>".into(), values: vec![0.5], median: Some(0.5), interval: None }], false),
+            dots(
+                &[Row {
+                    name: "<a>".into(),
+                    values: vec![0.5],
+                    median: Some(0.5),
+                    interval: None,
+                }],
+                false,
+            ),
         ] {
-            assert!(!svg.contains("NaN") && !svg.contains("inf") && !svg.contains("<a>"), "{svg}");
+            assert!(
+                !svg.contains("NaN") && !svg.contains("inf") && !svg.contains("<a>"),
+                "{svg}"
+            );
         }
     }
 }
