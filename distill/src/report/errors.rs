@@ -285,10 +285,12 @@ impl Errors {
             .filter(|(_, list)| !list.is_empty())
         {
             let row = |w: &Wrong| {
-                let spans: Vec<String> = w.spans.iter().map(|(a, b)| format!("{a}–{b}")).collect();
+                let span =
+                    |(a, b): &(usize, usize)| format!("<span class=\"nowrap\">{a}–{b}</span>");
+                let spans: Vec<String> = w.spans.iter().map(span).collect();
                 let mut cells = vec![
                     Cell::Text(w.label.clone()),
-                    Cell::Text(spans.join(", ")),
+                    Cell::Html(spans.join(", ")),
                     Cell::Number(w.score.map_or("–".to_owned(), |s| format!("{s:.3}"))),
                     Cell::Text(w.instead.clone()),
                 ];

@@ -135,21 +135,21 @@ impl Table {
     /// The table, in a region that scrolls by itself where the page is narrow.
     pub fn html(&self) -> String {
         let mut out = String::new();
+        let caption = escaped(&self.caption);
+        let class = match self.class {
+            "" => String::new(),
+            class => format!(" class=\"{class}\""),
+        };
+        // Above the region: in it, a narrow page would cut the words off.
         let _ = write!(
             out,
-            "<div class=\"wide\" role=\"region\" aria-label=\"{0}\" tabindex=\"0\">\n<table{1}>\n<caption>{0}</caption>\n<thead><tr>",
-            escaped(&self.caption),
-            match self.class {
-                "" => String::new(),
-                class => format!(" class=\"{class}\""),
-            }
+            "<p class=\"caption\">{caption}</p>\n<div class=\"wide\" role=\"region\" aria-label=\"{caption}\" tabindex=\"0\">\n<table{class}>\n<thead><tr>"
         );
         let text_column = |n: usize| {
             n == 0
-                || self
-                    .rows
-                    .iter()
-                    .any(|(_, cells)| matches!(cells.get(n - 1), Some(Cell::Text(_))))
+                || self.rows.iter().any(|(_, cells)| {
+                    matches!(cells.get(n - 1), Some(Cell::Text(_) | Cell::Html(_)))
+                })
         };
         for (n, head) in self.head.iter().enumerate() {
             let class = if text_column(n) {
@@ -193,6 +193,35 @@ impl Table {
             self.html()
         )
     }
+}
+
+/// A text of paragraphs and of lines that begin with "- ", as lists; other lines go on with the one before.
+pub fn prose(text: &str) -> String {
+    let mut parts: Vec<(bool, String)> = Vec::new();
+    let mut apart = true;
+    for line in text.lines().map(str::trim) {
+        match (line.strip_prefix("- "), parts.last_mut()) {
+            (Some(item), _) => parts.push((true, item.to_owned())),
+            (None, Some((_, last))) if !apart && !line.is_empty() => {
+                last.push(' ');
+                last.push_str(line);
+            }
+            _ if line.is_empty() => {}
+            _ => parts.push((false, line.to_owned())),
+        }
+        apart = line.is_empty();
+    }
+    let mut out = String::new();
+    for run in parts.chunk_by(|a, b| a.0 && b.0) {
+        let list = run.first().is_some_and(|part| part.0);
+        let tag = if list { "li" } else { "p" };
+        out.push_str(if list { "<ul>\n" } else { "" });
+        for (_, text) in run {
+            let _ = writeln!(out, "<{tag}>{}</{tag}>", escaped(text));
+        }
+        out.push_str(if list { "</ul>\n" } else { "" });
+    }
+    out
 }
 
 /// Names and what they stand for.
@@ -242,6 +271,15 @@ mod tests {
             escaped("<b a='1' & \"x\">\u{202E}\u{0}"),
             "&lt;b a=&#39;1&#39; &amp; &quot;x&quot;&gt;\u{FFFD}\u{FFFD}"
         );
+    }
+
+    #[test]
+    fn lines_become_paragraphs_and_lists() {
+        assert_eq!(
+            prose("One\ntwo.\n- a <b>\n  and more\n- c\n\nThree."),
+            "<p>One two.</p>\n<ul>\n<li>a &lt;b&gt; and more</li>\n<li>c</li>\n</ul>\n<p>Three.</p>\n"
+        );
+        assert_eq!(prose(" \n"), "");
     }
 
     #[test]

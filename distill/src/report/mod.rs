@@ -237,11 +237,7 @@ pub fn page(
         add("errors", "Worst errors", e.errors.html(with_text));
     }
     add("data", "What it learned from", learned_from(report));
-    add(
-        "limits",
-        "Limits",
-        format!("<pre>{}</pre>\n", html::escaped(report.limits.trim())),
-    );
+    add("limits", "Limits", html::prose(&report.limits));
     add("recipe", "Recipe", recipe_section(report));
     let hashes: Vec<String> = report
         .bundles
@@ -306,16 +302,14 @@ fn figures(e: &data::Evaluation) -> String {
             continue;
         }
         let row = |name: &str, c: &Counts, others: Vec<Option<Counts>>| {
+            let f1 = html::percent(c.f1());
             let mut cells = vec![
-                Cell::Number(
-                    e.thresholds
-                        .get(name)
-                        .map_or(String::new(), |t| format!("{t:.2}")),
-                ),
+                Cell::Html(format!(
+                    "<span class=\"nowrap\">{f1}{}</span>",
+                    svg::bar(c.f1())
+                )),
                 Cell::Number(html::percent(c.precision())),
                 Cell::Number(html::percent(c.recall())),
-                Cell::Number(html::percent(c.f1())),
-                Cell::Html(svg::bar(c.f1())),
             ];
             for other in others {
                 let f1 = other.map(|o| o.f1());
@@ -324,6 +318,8 @@ fn figures(e: &data::Evaluation) -> String {
                 cells.push(Cell::Number(points.unwrap_or_default()));
             }
             cells.push(Cell::Number(html::count(c.support())));
+            let threshold = e.thresholds.get(name).map(|t| format!("{t:.2}"));
+            cells.push(Cell::Number(threshold.unwrap_or_default()));
             (name.to_owned(), cells)
         };
         let same = |name: &str| -> Vec<Option<Counts>> {
@@ -343,17 +339,14 @@ fn figures(e: &data::Evaluation) -> String {
             .collect();
         let micro = others.iter().map(|(_, r)| Some(of(r).micro)).collect();
         rows.push(row("all (micro)", &scores.micro, micro));
-        let mut head: Vec<String> = ["type", "threshold", "precision %", "recall %", "F1 %", ""]
+        let mut head = ["type", "F1 %", "precision %", "recall %"]
             .map(str::to_owned)
             .to_vec();
-        if let Some(bar) = head.last_mut() {
-            *bar = "F1".to_owned();
-        }
         for (other, _) in &others {
             head.push(format!("{other} F1 %"));
             head.push("points more".to_owned());
         }
-        head.push("support".to_owned());
+        head.extend(["support", "threshold"].map(str::to_owned));
         let caption = format!("{title} ({precision})");
         out.push_str(
             &Table {
@@ -418,6 +411,7 @@ fn learned_from(report: &Report) -> String {
                 .map(str::to_owned)
                 .to_vec(),
             rows: report.sources.iter().map(row).collect(),
+            class: "prose",
             ..Table::default()
         };
         out.push_str(&table.html());

@@ -48,7 +48,10 @@ impl Axis {
     }
 
     fn label(&self, value: f64) -> String {
-        if value != 0.0 && self.high.abs() < 1e-2 {
+        if value.abs() < self.step / 1e6 {
+            return "0".to_owned();
+        }
+        if self.high.abs() < 1e-2 {
             return format!("{value:.0e}");
         }
         let digits = (-self.step.log10().floor()).clamp(0.0, 4.0) as usize;
@@ -317,7 +320,7 @@ mod tests {
     fn axes_have_round_numbers_and_hold_everything() {
         let axis = Axis::new(0.0, 0.83, 4.0);
         let labels: Vec<String> = axis.ticks().iter().map(|t| axis.label(*t)).collect();
-        assert_eq!(labels, ["0.0", "0.5", "1.0"]);
+        assert_eq!(labels, ["0", "0.5", "1.0"]);
         let axis = Axis::new(-0.013, 0.031, 4.0);
         assert!(axis.low <= -0.013 && axis.high >= 0.031, "{axis:?}");
         let axis = Axis::new(1.0, 7.0, 5.0);
