@@ -176,7 +176,11 @@ fn calibrated(g: &mut Graph, x: Tensor, sharpness: Tensor) -> Tensor {
 }
 
 /// The inputs of the relation head for one window, on tensors of the same graph.
-fn relation_inputs(net: &mut Net<'_>, hidden: Tensor, attention: Tensor) -> RelationInputs {
+pub(crate) fn relation_inputs(
+    net: &mut Net<'_>,
+    hidden: Tensor,
+    attention: Tensor,
+) -> RelationInputs {
     let dim = |symbol| Dim::new(1, symbol);
     let (length, m, n, p) = (dim("L"), dim("M"), dim("N"), dim("P"));
     let g = &mut net.graph;

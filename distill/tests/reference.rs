@@ -11,6 +11,7 @@ use distill::graph::grad::gradients;
 use distill::graph::{Data, Dim};
 use distill::session::{Feed, Session};
 use distill::shape;
+use distill::student::base::Base;
 use distill::student::encoder::{encoder, ids_input};
 use distill::student::parameters::Parameters;
 use distill::student::{Net, Weights};
@@ -75,6 +76,68 @@ fn prefixed_names_and_halves_are_read() {
             .unwrap();
         check(folder.path(), &tiny_bert(), tolerance);
     }
+}
+
+/// A student of the first of two layers computes what PyTorch finds after one layer; one of the second alone has that layer's weights.
+#[test]
+fn fewer_layers_are_those_of_the_base() {
+    let first = Base::read(&tiny_bert(), |_| Ok(vec![0])).unwrap();
+    assert_eq!(first.config.layers, 1);
+    let mut net = Net::extraction(Weights::Float(&first.parameters), true);
+    let ids = ids_input(&mut net, "input_ids", 1);
+    let encoded = encoder(&mut net, &first.config, ids, 1, None);
+    net.graph.output("last", encoded.hidden[1]);
+    let mut session = Session::new(&net.graph.to_onnx("encoder"), 1).unwrap();
+    let ids: Vec<i64> = serde_json::from_value(reference(&tiny_bert())["ids"][0].clone()).unwrap();
+    let feeds = [("input_ids", Feed::I64(&[ids.len(), 1], &ids))];
+    let out = session.run_to_arrays(&feeds, &["last"]).unwrap();
+    let bytes = std::fs::read(tiny_bert().join("reference.safetensors")).unwrap();
+    let expected = SafeTensors::deserialize(&bytes).unwrap();
+    let expected = floats_of(expected.tensor("0.hidden.1").unwrap().data());
+    for (got, want) in out[0].data.iter().zip(expected) {
+        assert!((got - want).abs() < 1e-4);
+    }
+
+    let both = Parameters::from_folder(&tiny_bert()).unwrap().1;
+    let second = Base::read(&tiny_bert(), |_| Ok(vec![1])).unwrap();
+    let picked = both.0.into_iter().filter_map(|(name, p)| {
+        let moved = name.replace("encoder.layer.1.", "encoder.layer.0.");
+        (!name.contains("encoder.layer.0.")).then_some((moved, p))
+    });
+    assert_eq!(second.parameters, Parameters(picked.collect()));
+}
+
+/// The graph holds at the other end of sizes, too; its weights would have 1.3 GB.
+#[test]
+fn a_graph_of_the_size_of_bert_large_loads() {
+    let config = distill::student::encoder::Config {
+        vocab_size: 30522,
+        hidden_size: 1024,
+        layers: 24,
+        heads: 16,
+        intermediate_size: 4096,
+        max_positions: 512,
+        epsilon: 1e-12,
+    };
+    let mut net = Net::training(0.0);
+    let ids = ids_input(&mut net, "input_ids", 1);
+    let encoded = encoder(&mut net, &config, ids, 1, None);
+    net.graph.output("last", encoded.hidden[24]);
+    let values: usize = net
+        .parameters()
+        .iter()
+        .flat_map(|(_, t)| {
+            net.graph
+                .shape(*t)
+                .iter()
+                .map(|d| d.fixed())
+                .reduce(|a, b| Some(a? * b?))
+        })
+        .flatten()
+        .sum();
+    // Hugging Face's 335 141 888 without the pooler and segment 1.
+    assert_eq!(values, 335_141_888 - 1024 * 1025 - 2 * 1024);
+    Session::new(&net.graph.to_onnx("encoder"), 1).unwrap();
 }
 
 /// The tokenizer that is built from `vocab.txt` reads what an independent WordPiece reads.

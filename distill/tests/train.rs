@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 use bie::bundle::Bundle;
 use bie::{Engine, Options};
+use distill::export::{Precision, encoder_graph, explain_graph, relations_graph};
+use distill::student::Weights;
+use distill::student::bundled::Bundled;
 use mini::{Mini, data, distill, stderr};
 use serde_json::Value;
 
@@ -97,6 +100,44 @@ fn the_manifest_tells_how_the_model_was_made_and_the_losses_fall() {
             loss(79)
         );
     }
+}
+
+/// Weights survive the way into a bundle and back: printed again, in floats or in 8 bits, they are the same files.
+#[test]
+fn a_bundle_is_read_back_and_printed_again_byte_for_byte() {
+    let (float, int8) = (TRAINED.0.join("fp32"), TRAINED.0.join("int8"));
+    let read = Bundled::from_bundle(&float).unwrap();
+    assert_eq!(
+        (read.config.layers, read.config.heads, read.config.epsilon),
+        (2, 4, 1e-12)
+    );
+    assert_eq!(read.hash, Bundle::open(&float).unwrap().hash);
+    let types = read.manifest.entities.len();
+    for (dir, precision, weights) in [
+        (&float, Precision::Float, Weights::Float(&read.parameters)),
+        (&int8, Precision::Int8, Weights::Int8(&read.parameters)),
+    ] {
+        let encoder = encoder_graph(&read.config, types, &read.parameters, precision);
+        let relations = relations_graph(read.relations.unwrap(), &read.parameters);
+        let explain = explain_graph(&read.config, types, read.relations, weights);
+        for (name, bytes) in [
+            ("tokenizer.json", read.tokenizer.to_json().unwrap()),
+            ("encoder.onnx", encoder.to_onnx("encoder")),
+            ("relations.onnx", relations.to_onnx("relations")),
+            (
+                "explain.onnx",
+                explain.to_onnx_without_parameters("explain"),
+            ),
+        ] {
+            let written = std::fs::read(dir.join(name)).unwrap();
+            assert!(bytes == written, "{}/{name} differs", dir.display());
+        }
+    }
+    let refused = Bundled::from_bundle(&int8).err().unwrap().to_string();
+    assert!(
+        refused.contains("the bundle is int8") && refused.contains(float.to_str().unwrap()),
+        "{refused}"
+    );
 }
 
 /// The student learns the training documents by heart; one that was not trained knows nothing of them.

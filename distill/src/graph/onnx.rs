@@ -292,6 +292,44 @@ pub fn shuffled(model: &[u8], seed: u64) -> Option<Vec<u8>> {
     Some(decoded.encode_to_vec())
 }
 
+/// What a model that [`Graph::to_onnx`] printed holds of the student.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Printed {
+    /// Every float parameter: name, shape and row-major values.
+    pub parameters: Vec<(String, Vec<usize>, Vec<f32>)>,
+    /// The epsilon of the layer norms, if there is one.
+    pub epsilon: Option<f32>,
+}
+
+/// Reads the parameters back out of a printed model. `None` if it is no ONNX model, a tensor does not fill its shape, or a parameter is not
+/// in floats.
+pub fn read(model: &[u8]) -> Option<Printed> {
+    let graph = proto::Model::decode(model).ok()?.graph?;
+    let epsilon = graph
+        .node
+        .iter()
+        .flat_map(|node| &node.attribute)
+        .find(|attribute| attribute.name == "epsilon")
+        .map(|attribute| attribute.f);
+    let read = |tensor: proto::Tensor| {
+        let extents = tensor.dims.iter().map(|&n| usize::try_from(n).ok());
+        let shape: Vec<usize> = extents.collect::<Option<_>>()?;
+        let (values, rest) = tensor.raw_data.as_chunks::<4>();
+        let size = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d))?;
+        let whole = tensor.data_type == F32 && rest.is_empty() && values.len() == size;
+        let values = values.iter().map(|b| f32::from_le_bytes(*b)).collect();
+        whole.then_some((tensor.name, shape, values))
+    };
+    let parameters = graph
+        .initializer
+        .into_iter()
+        .filter(|tensor| is_parameter(&tensor.name));
+    Some(Printed {
+        parameters: parameters.map(read).collect::<Option<_>>()?,
+        epsilon,
+    })
+}
+
 /// Numbers of element types, after the specification.
 const F32: i32 = 1;
 const I8: i32 = 3;

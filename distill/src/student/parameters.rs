@@ -1,13 +1,11 @@
-//! Named weights: read from a Hugging Face folder, initialised for new heads, written to checkpoints.
+//! Named weights: read by [`super::base`], initialised for new heads, written to checkpoints.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use safetensors::{Dtype, SafeTensors};
+use sha2::{Digest, Sha256};
 
 use super::encoder::{Config, POSITIONS, WORDS};
 use super::heads::RelationHead;
-use crate::error::{Error, Result};
 
 /// One weight tensor, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,12 +31,30 @@ impl Parameters {
         }
     }
 
+    /// SHA-256, in hexadecimal, of the parameters that `which` names; none if it names none.
+    pub fn hash(&self, which: impl Fn(&str) -> bool) -> Option<String> {
+        let mut chosen = self.0.iter().filter(|(name, _)| which(name)).peekable();
+        chosen.peek()?;
+        let mut hash = Sha256::new();
+        for (name, p) in chosen {
+            hash.update(format!("{name} {:?}\n", p.shape));
+            let mut bytes = Vec::new();
+            for block in p.data.chunks(1 << 16) {
+                bytes.clear();
+                bytes.extend(block.iter().flat_map(|x| x.to_le_bytes()));
+                hash.update(&bytes);
+            }
+        }
+        let digest = hash.finalize();
+        Some(digest.iter().map(|b| format!("{b:02x}")).collect())
+    }
+
     /// Number of values.
     pub fn count(&self) -> usize {
         self.0.values().map(|p| p.data.len()).sum()
     }
 
-    fn insert(&mut self, name: impl Into<String>, shape: &[usize], data: Vec<f32>) {
+    pub(crate) fn insert(&mut self, name: impl Into<String>, shape: &[usize], data: Vec<f32>) {
         self.0.insert(
             name.into(),
             Parameter {
@@ -48,88 +64,9 @@ impl Parameters {
         );
     }
 
-    /// Reads `config.json` and `model.safetensors` of a BERT encoder (names with or without the prefix `bert.`).
-    /// Query, key and value become one projection; the embedding of segment 0, always the same, joins the positions.
-    ///
-    /// # Errors
-    /// The error names the file and what is wrong in it.
-    pub fn from_folder(folder: &Path) -> Result<(Config, Parameters)> {
-        let path = folder.join("config.json");
-        let config = read_config(&read(&path)?).map_err(|why| Error::file(&path, why))?;
-        let path = folder.join("model.safetensors");
-        let parameters = Self::from_safetensors(&read(&path)?, &config)
-            .map_err(|why| Error::file(&path, why))?;
-        Ok((config, parameters))
-    }
-
-    fn from_safetensors(bytes: &[u8], c: &Config) -> std::result::Result<Parameters, String> {
-        let file =
-            SafeTensors::deserialize(bytes).map_err(|e| format!("not a safetensors file: {e}"))?;
-        let take = |name: &str, shape: &[usize]| -> std::result::Result<Vec<f32>, String> {
-            let view = file
-                .tensor(name)
-                .or_else(|_| file.tensor(&format!("bert.{name}")))
-                .map_err(|_| format!("tensor {name} is missing; is this a BERT encoder?"))?;
-            if view.shape() != shape {
-                return Err(format!(
-                    "tensor {name} has shape {:?}, config.json implies {shape:?}",
-                    view.shape()
-                ));
-            }
-            to_f32(view.dtype(), view.data())
-                .ok_or_else(|| format!("tensor {name} is {:?}, not F32, F16 or BF16", view.dtype()))
-        };
-        let (d, f) = (c.hidden_size, c.intermediate_size);
-        let mut p = Parameters::default();
-        p.insert(WORDS, &[c.vocab_size, d], take(WORDS, &[c.vocab_size, d])?);
-        let segments = "embeddings.token_type_embeddings.weight";
-        let rows = file
-            .tensor(segments)
-            .or_else(|_| file.tensor(&format!("bert.{segments}")))
-            .map_or(2, |v| v.shape().first().copied().unwrap_or(0));
-        let segment = take(segments, &[rows, d])?;
-        let mut positions = take(POSITIONS, &[c.max_positions, d])?;
-        for row in positions.chunks_mut(d) {
-            row.iter_mut().zip(&segment).for_each(|(x, s)| *x += s);
-        }
-        p.insert(POSITIONS, &[c.max_positions, d], positions);
-        let mut copy = |name: &str, shape: &[usize]| -> std::result::Result<(), String> {
-            p.insert(name, shape, take(name, shape)?);
-            Ok(())
-        };
-        copy("embeddings.LayerNorm.weight", &[d])?;
-        copy("embeddings.LayerNorm.bias", &[d])?;
-        for layer in 0..c.layers {
-            let l = format!("encoder.layer.{layer}");
-            for (name, outputs, inputs) in [
-                ("attention.output.dense", d, d),
-                ("intermediate.dense", f, d),
-                ("output.dense", d, f),
-            ] {
-                copy(&format!("{l}.{name}.weight"), &[outputs, inputs])?;
-                copy(&format!("{l}.{name}.bias"), &[outputs])?;
-            }
-            for name in ["attention.output.LayerNorm", "output.LayerNorm"] {
-                copy(&format!("{l}.{name}.weight"), &[d])?;
-                copy(&format!("{l}.{name}.bias"), &[d])?;
-            }
-        }
-        for layer in 0..c.layers {
-            let l = format!("encoder.layer.{layer}.attention.self");
-            let (mut weight, mut bias) = (Vec::with_capacity(3 * d * d), Vec::with_capacity(3 * d));
-            for part in ["query", "key", "value"] {
-                weight.extend(take(&format!("{l}.{part}.weight"), &[d, d])?);
-                bias.extend(take(&format!("{l}.{part}.bias"), &[d])?);
-            }
-            p.insert(format!("{l}.qkv.weight"), &[3 * d, d], weight);
-            p.insert(format!("{l}.qkv.bias"), &[3 * d], bias);
-        }
-        Ok(p)
-    }
-
     /// An encoder of random weights (normal, σ 0.02).
     pub fn random_encoder(c: &Config, mut normal: impl FnMut() -> f32) -> Parameters {
-        let (d, f) = (c.hidden_size, c.intermediate_size);
+        let d = c.hidden_size;
         let mut p = Parameters::default();
         let mut draw = |p: &mut Parameters, name: String, shape: &[usize]| {
             p.insert(
@@ -144,14 +81,9 @@ impl Parameters {
         draw(&mut p, POSITIONS.into(), &[c.max_positions, d]);
         for layer in 0..c.layers {
             let l = format!("encoder.layer.{layer}");
-            for (name, outputs, inputs) in [
-                ("attention.self.qkv", 3 * d, d),
-                ("attention.output.dense", d, d),
-                ("intermediate.dense", f, d),
-                ("output.dense", d, f),
-            ] {
-                draw(&mut p, format!("{l}.{name}.weight"), &[outputs, inputs]);
-                p.insert(format!("{l}.{name}.bias"), &[outputs], vec![0.0; outputs]);
+            for (name, outputs, inputs) in c.linear_layers(layer) {
+                draw(&mut p, format!("{name}.weight"), &[outputs, inputs]);
+                p.insert(format!("{name}.bias"), &[outputs], vec![0.0; outputs]);
             }
             for name in ["attention.output.LayerNorm", "output.LayerNorm"] {
                 p.insert(format!("{l}.{name}.weight"), &[d], vec![1.0; d]);
@@ -188,82 +120,163 @@ impl Parameters {
             );
         }
     }
-}
 
-/// Sizes that the graph can be built of, of an encoder that computes what ours does.
-fn read_config(json: &[u8]) -> std::result::Result<Config, String> {
-    let value: serde_json::Value = serde_json::from_slice(json).map_err(|e| e.to_string())?;
-    for (key, ours) in [
-        ("hidden_act", "gelu"),
-        ("position_embedding_type", "absolute"),
-    ] {
-        match value.get(key).and_then(serde_json::Value::as_str) {
-            Some(other) if other != ours => {
-                return Err(format!(
-                    "{key} is \"{other}\"; only \"{ours}\" is supported"
-                ));
+    /// Takes the heads out.
+    pub fn take_heads(&mut self) -> Parameters {
+        let is_head = |name: &String, _: &mut Parameter| name.starts_with("heads.");
+        Parameters(self.0.extract_if(.., is_head).collect())
+    }
+
+    /// Keeps these layers of the encoder alone, and numbers them anew.
+    pub fn keep_layers(&mut self, kept: &[usize]) {
+        let renamed = |name: String| {
+            let Some((layer, rest)) = name
+                .strip_prefix("encoder.layer.")
+                .and_then(|rest| rest.split_once('.'))
+            else {
+                return Some(name);
+            };
+            let layer = layer.parse::<usize>().ok()?;
+            let now = kept.iter().position(|k| *k == layer)?;
+            Some(format!("encoder.layer.{now}.{rest}"))
+        };
+        self.0 = std::mem::take(&mut self.0)
+            .into_iter()
+            .filter_map(|(name, p)| Some((renamed(name)?, p)))
+            .collect();
+    }
+
+    /// Puts what `old` heads learned where the same types stand now: `types` and `labels` say for each type, and for each relation label
+    /// ("none" first), which one it was. What is new keeps the values that it has here.
+    pub fn inherit_heads(
+        &mut self,
+        old: &Parameters,
+        types: &[Option<usize>],
+        labels: &[Option<usize>],
+    ) {
+        let tags: Vec<Option<usize>> = types
+            .iter()
+            .flat_map(|was| [0, 1, 2].map(|tag| was.map(|was| 3 * was + tag)))
+            .collect();
+        for (layer, rows) in [
+            ("heads.entities", tags.as_slice()),
+            ("heads.relations.bilinear", labels),
+        ] {
+            for part in ["weight", "bias"] {
+                self.inherit_rows(old, &format!("{layer}.{part}"), rows);
             }
-            _ => {}
+        }
+        for layer in ["heads.relations.head", "heads.relations.tail"] {
+            for part in ["weight", "bias"] {
+                let name = format!("{layer}.{part}");
+                let all: Vec<Option<usize>> = (0..self.rows(&name)).map(Some).collect();
+                self.inherit_rows(old, &name, &all);
+            }
         }
     }
-    let c: Config = serde_json::from_value(value).map_err(|e| e.to_string())?;
-    for (key, size) in [
-        ("vocab_size", c.vocab_size),
-        ("hidden_size", c.hidden_size),
-        ("num_hidden_layers", c.layers),
-        ("num_attention_heads", c.heads),
-        ("intermediate_size", c.intermediate_size),
-        ("max_position_embeddings", c.max_positions),
-    ] {
-        if !(1..=1 << 20).contains(&size) {
-            return Err(format!("{key} is {size}, out of range (1 to {})", 1 << 20));
+
+    fn rows(&self, name: &str) -> usize {
+        self.0
+            .get(name)
+            .and_then(|p| p.shape.first().copied())
+            .unwrap_or(0)
+    }
+
+    /// Row i becomes the old row `rows[i]`, where there is one of the same width.
+    fn inherit_rows(&mut self, old: &Parameters, name: &str, rows: &[Option<usize>]) {
+        let (Some(new), Some(old)) = (self.0.get_mut(name), old.0.get(name)) else {
+            return;
+        };
+        if new.shape.get(1..) != old.shape.get(1..) {
+            return;
+        }
+        let width: usize = new.shape.iter().skip(1).product();
+        for (row, was) in new.data.chunks_mut(width.max(1)).zip(rows) {
+            let was = was.and_then(|was| old.data.get(was * width..(was + 1) * width));
+            if let Some(was) = was {
+                row.copy_from_slice(was);
+            }
         }
     }
-    if !c.hidden_size.is_multiple_of(c.heads) {
-        return Err(format!(
-            "num_attention_heads {} does not divide hidden_size {}",
-            c.heads, c.hidden_size
-        ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heads(types: usize, labels: usize, start: f32) -> Parameters {
+        let mut next = start;
+        let mut p = Parameters::default();
+        let head = RelationHead {
+            hidden: 4,
+            heads: 2,
+            labels,
+            block: 2,
+        };
+        let count = || {
+            next += 50.0;
+            next
+        };
+        p.add_heads(types, (labels > 1).then_some(head), count, 4);
+        p
     }
-    Ok(c)
-}
 
-fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(Error::io("read", path))
-}
+    #[test]
+    fn a_type_that_was_there_keeps_what_it_learned_wherever_it_stands() {
+        let (old, fresh) = (heads(2, 2, 0.0), heads(3, 3, 1e6));
+        let mut grown = fresh.clone();
+        // Types: the old second, a new one, the old first. Labels: none, a new one, the old relation.
+        grown.inherit_heads(&old, &[Some(1), None, Some(0)], &[Some(0), None, Some(1)]);
+        let row = |p: &Parameters, name: &str, at: usize| {
+            let width: usize = p.0[name].shape[1..].iter().product();
+            p.0[name].data[at * width..(at + 1) * width].to_vec()
+        };
+        for tag in 0..3 {
+            let of = |p: &Parameters, kind: usize| row(p, "heads.entities.weight", 3 * kind + tag);
+            assert_eq!(of(&grown, 0), of(&old, 1));
+            assert_eq!(of(&grown, 1), of(&fresh, 1));
+            assert_eq!(of(&grown, 2), of(&old, 0));
+        }
+        for (now, was) in [(0, 0), (2, 1)] {
+            let name = "heads.relations.bilinear.weight";
+            assert_eq!(row(&grown, name, now), row(&old, name, was));
+        }
+        for name in ["heads.relations.head.weight", "heads.relations.tail.bias"] {
+            assert_eq!(grown.0[name], old.0[name]);
+        }
+    }
 
-/// Little-endian floats of 32 or 16 bits as f32.
-fn to_f32(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
-    let halves = || {
-        bytes
-            .as_chunks::<2>()
-            .0
-            .iter()
-            .map(|b| u16::from_le_bytes(*b))
-    };
-    Some(match dtype {
-        Dtype::F32 => bytes
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|b| f32::from_le_bytes(*b))
-            .collect(),
-        Dtype::F16 => halves().map(half_to_f32).collect(),
-        Dtype::BF16 => halves()
-            .map(|h| f32::from_bits(u32::from(h) << 16))
-            .collect(),
-        _ => return None,
-    })
-}
+    #[test]
+    fn kept_layers_are_numbered_anew_and_heads_come_out() {
+        let mut p = heads(1, 1, 0.0);
+        for layer in 0..4 {
+            let name = format!("encoder.layer.{layer}.output.dense.bias");
+            p.insert(name, &[1], vec![layer as f32]);
+        }
+        p.insert(WORDS, &[1], vec![9.0]);
+        assert_eq!(p.take_heads().0.len(), 2);
+        p.keep_layers(&[1, 3]);
+        let left: Vec<(&str, f32)> = p.0.iter().map(|(n, p)| (n.as_str(), p.data[0])).collect();
+        assert_eq!(
+            left,
+            [
+                (WORDS, 9.0),
+                ("encoder.layer.0.output.dense.bias", 1.0),
+                ("encoder.layer.1.output.dense.bias", 3.0)
+            ]
+        );
+    }
 
-/// IEEE 754 binary16.
-fn half_to_f32(h: u16) -> f32 {
-    let sign = if h & 0x8000 == 0 { 1.0 } else { -1.0 };
-    let (exponent, fraction) = (i32::from(h >> 10 & 31), f32::from(h & 1023));
-    sign * match exponent {
-        0 => fraction * 2f32.powi(-24),
-        31 if fraction == 0.0 => f32::INFINITY,
-        31 => f32::NAN,
-        e => (1.0 + fraction / 1024.0) * 2f32.powi(e - 15),
+    #[test]
+    fn heads_of_a_student_without_relations_leave_new_ones_as_they_are() {
+        let (old, fresh) = (heads(1, 1, 0.0), heads(1, 2, 1e6));
+        let mut grown = fresh.clone();
+        grown.inherit_heads(&old, &[Some(0)], &[Some(0), None]);
+        assert_eq!(
+            grown.0["heads.entities.weight"],
+            old.0["heads.entities.weight"]
+        );
+        let name = "heads.relations.bilinear.weight";
+        assert_eq!(grown.0[name], fresh.0[name]);
     }
 }

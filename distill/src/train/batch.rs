@@ -2,18 +2,37 @@
 
 use super::step::Batch;
 use crate::dataset::Item;
-use crate::recipe::{Distillation, Training};
+use crate::recipe::Distillation;
 
 /// Added to a score or logit that must not count.
 const NEVER: f32 = -1e9;
 
+/// What one token and one pair weigh in the loss of a step: its parts are weighted by the whole, so that their gradients add up to its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Weights {
+    token: f32,
+    pair: f32,
+}
+
+impl Weights {
+    /// Of a step that reads `items`, where all tokens together weigh `entities` and all pairs `relations`.
+    pub fn of(items: &[&Item], entities: f32, relations: f32) -> Weights {
+        let tagged: f32 = items.iter().flat_map(|i| &i.tag_weight).sum();
+        let scored = items.iter().map(|i| i.pairs.len()).sum::<usize>().max(1);
+        Weights {
+            token: entities / tagged.max(1.0),
+            pair: relations / scored as f32,
+        }
+    }
+}
+
 /// Puts `items` (at most `batch`) together; rows that they leave empty count for nothing.
 pub fn assemble(
     items: &[&Item],
+    weights: Weights,
     batch: usize,
     types: usize,
     labels: usize,
-    training: &Training,
     distillation: &Distillation,
 ) -> Batch {
     let most = |f: &dyn Fn(&Item) -> usize| items.iter().map(|i| f(i)).max().unwrap_or(0).max(1);
@@ -21,12 +40,14 @@ pub fn assemble(
     let mentions = most(&|i| i.mentions.len());
     let entities = most(&|i| i.entities.len());
     let pairs = most(&|i| i.pairs.len());
+    // Padding is masked, so any id will do: one that is there anyway ([CLS]), or the optimizer would decay a row that no text holds.
+    let filler = items.first().and_then(|i| i.ids.first()).copied();
     let mut b = Batch {
         length,
         mentions,
         entities,
         pairs,
-        ids: vec![0; length * batch],
+        ids: vec![filler.unwrap_or(0); length * batch],
         attention_bias: vec![NEVER; batch * length],
         tags: vec![0.0; length * batch * types * 3],
         mention_tokens: vec![0.0; batch * mentions * length],
@@ -38,11 +59,6 @@ pub fn assemble(
         teacher: vec![0.0; batch * pairs * labels],
         tokens: items.iter().map(|i| i.ids.len()).sum(),
     };
-    let tagged: f32 = items.iter().flat_map(|i| &i.tag_weight).sum();
-    let tag_scale = training.entity_loss_weight / tagged.max(1.0);
-    let scored = items.iter().map(|i| i.pairs.len()).sum::<usize>().max(1);
-    let pair_scale = training.relation_loss_weight / scored as f32;
-
     for (w, item) in items.iter().enumerate() {
         for (l, &id) in item.ids.iter().enumerate() {
             b.ids[l * batch + w] = id;
@@ -50,7 +66,7 @@ pub fn assemble(
         }
         for (i, (&tag, &weight)) in item.tags.iter().zip(&item.tag_weight).enumerate() {
             let (l, k) = (i / types, i % types);
-            b.tags[((l * batch + w) * types + k) * 3 + usize::from(tag)] = weight * tag_scale;
+            b.tags[((l * batch + w) * types + k) * 3 + usize::from(tag)] = weight * weights.token;
         }
         for (m, tokens) in item.mentions.iter().enumerate() {
             for &t in tokens {
@@ -75,14 +91,14 @@ pub fn assemble(
                 (None, _) => 0.0,
             };
             if let Some(gold) = &pair.gold {
-                put(&mut b.gold[cells.clone()], gold, gold_share * pair_scale);
+                put(&mut b.gold[cells.clone()], gold, gold_share * weights.pair);
             }
             if let Some(teacher) = &pair.teacher {
                 let soft = soften(teacher, distillation.temperature);
                 put(
                     &mut b.teacher[cells],
                     &soft,
-                    (1.0 - gold_share) * pair_scale,
+                    (1.0 - gold_share) * weights.pair,
                 );
             }
         }
@@ -138,20 +154,12 @@ mod tests {
         }
     }
 
-    fn settings() -> (Training, Distillation) {
-        let toml = "epochs = 1\nbatch_documents = 2\nencoder_rate = 1e-4\nhead_rate = 1e-3\nentity_loss_weight = 2.0";
-        (
-            toml::from_str(toml).unwrap(),
-            Distillation {
-                temperature: 2.0,
-                gold_weight: 0.25,
-            },
-        )
-    }
-
     #[test]
     fn targets_carry_their_weights_and_padding_counts_for_nothing() {
-        let (training, distillation) = settings();
+        let distillation = Distillation {
+            temperature: 2.0,
+            gold_weight: 0.25,
+        };
         let (long, short) = (
             item(),
             Item {
@@ -167,12 +175,14 @@ mod tests {
             pairs: vec![],
             ..short
         };
-        let b = assemble(&[&long, &short], 2, 1, 3, &training, &distillation);
+        let items = [&long, &short];
+        let weights = Weights::of(&items, 2.0, 1.0);
+        let b = assemble(&items, weights, 2, 1, 3, &distillation);
         assert_eq!(
             (b.length, b.mentions, b.entities, b.pairs, b.tokens),
             (4, 2, 2, 1, 7)
         );
-        assert_eq!(b.ids, [1, 1, 5, 7, 6, 2, 2, 0], "time-major");
+        assert_eq!(b.ids, [1, 1, 5, 7, 6, 2, 2, 1], "time-major");
         assert_eq!(b.attention_bias, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, NEVER]);
         assert_eq!(
             b.tags.iter().sum::<f32>(),

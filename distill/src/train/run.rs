@@ -15,6 +15,7 @@ use crate::dataset;
 use crate::error::{Error, Result};
 use crate::optimizer::{Parameter, Settings};
 use crate::recipe::Recipe;
+use crate::student::base::{Base, Learned};
 use crate::student::encoder::Config;
 use crate::student::heads::RelationHead;
 use crate::student::parameters::Parameters;
@@ -46,9 +47,21 @@ pub struct Run {
 pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
     let recipe = Recipe::read(recipe)?;
     let base = recipe.resolve(&recipe.student.base);
-    let (config, mut parameters) = Parameters::from_folder(&base)?;
-    check_sizes(&recipe, &config)?;
-    let tokenizer = read_tokenizer(&base, &config)?;
+    let Base {
+        config,
+        mut parameters,
+        tokenizer,
+        learned,
+    } = Base::read(&base, |config| {
+        let kept = match &recipe.student.layers {
+            Some(layers) => layers
+                .of(config.layers)
+                .map_err(|why| recipe.error(&["student", "layers"], why))?,
+            None => config.all(),
+        };
+        check_sizes(&recipe, config, kept.len())?;
+        Ok(kept)
+    })?;
     let data = dataset::load(&recipe, &tokenizer)?;
     let folder = Folder::open(&out.join("checkpoints"))?;
     if !resume && !folder.list()?.is_empty() {
@@ -57,23 +70,34 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
             out.display()
         )));
     }
-    let checkpoint = if resume {
-        folder.load(&recipe.identity())?
-    } else {
-        None
-    };
     let relations = relation_head(&recipe, &config);
     let mut random = ChaCha8Rng::seed_from_u64(recipe.seed);
     let types = recipe.schema.entities.len();
     parameters.add_heads(types, relations, || normal(&mut random), config.hidden_size);
+    if let Some(learned) = &learned {
+        inherit(&recipe, &mut parameters, relations, learned)?;
+    }
+    let trainable = recipe.student.trainable();
+    parameters.add_adapters(&config, &trainable, || normal(&mut random));
     let plan = plan(&recipe, &parameters);
+    let checkpoint = if resume {
+        folder.load(&plan.identity)?
+    } else {
+        None
+    };
     let mut task = Supervised::new(&recipe, &config, relations, &data)?;
     eprintln!("distill: {}", data.summary);
     let Some(trained) = trainer::train(&mut task, parameters, &plan, &folder, checkpoint)? else {
         eprintln!("distill: stopped by a signal; the state is saved, go on with --resume");
         return Ok(None);
     };
-    let Trained { parameters, curve } = trained;
+    let Trained {
+        mut parameters,
+        curve,
+    } = trained;
+    if let Some(adapters) = &recipe.student.adapters {
+        parameters.merge_adapters(adapters);
+    }
     let data = data.summary.to_string();
     Ok(Some(Run {
         recipe,
@@ -86,43 +110,18 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
     }))
 }
 
-/// `tokenizer.json`, else `vocab.txt` with what `tokenizer_config.json` says of case (lower-cased if it says nothing, as BERT's own tokenizer).
-fn read_tokenizer(base: &Path, config: &Config) -> Result<Encoder> {
-    let (json, vocabulary) = (base.join("tokenizer.json"), base.join("vocab.txt"));
-    let (path, read) = if json.exists() {
-        let bytes = std::fs::read(&json).map_err(Error::io("read", &json))?;
-        (json, Encoder::from_bytes(&bytes))
-    } else {
-        let text = std::fs::read_to_string(&vocabulary).map_err(Error::io("read", &vocabulary))?;
-        (vocabulary, Encoder::from_vocab(&text, lowercase(base)?))
-    };
-    let tokenizer = read.map_err(|e| Error::file(&path, e.to_string()))?;
-    if tokenizer.vocabulary_size() > config.vocab_size {
+fn check_sizes(recipe: &Recipe, config: &Config, layers: usize) -> Result<()> {
+    let frozen = recipe.student.freeze.layers;
+    if frozen > layers || (frozen == layers && recipe.student.adapters.is_some()) {
         let why = format!(
-            "{} pieces, but config.json has vocab_size {}",
-            tokenizer.vocabulary_size(),
-            config.vocab_size
+            "{frozen}, but the student has {layers} layers{}",
+            recipe
+                .student
+                .adapters
+                .map_or("", |_| ", and adapters need one that is not frozen")
         );
-        return Err(Error::file(&path, why));
+        return Err(recipe.error(&["student", "freeze", "layers"], why));
     }
-    Ok(tokenizer)
-}
-
-fn lowercase(base: &Path) -> Result<bool> {
-    let path = base.join("tokenizer_config.json");
-    if !path.exists() {
-        return Ok(true);
-    }
-    let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
-    let settings: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|e| Error::file(&path, e.to_string()))?;
-    Ok(settings
-        .get("do_lower_case")
-        .and_then(serde_json::Value::as_bool)
-        .unwrap_or(true))
-}
-
-fn check_sizes(recipe: &Recipe, config: &Config) -> Result<()> {
     let (tokens, block) = (recipe.student.max_tokens, recipe.student.relation_block);
     if tokens > config.max_positions {
         let why = format!(
@@ -152,10 +151,41 @@ fn relation_head(recipe: &Recipe, config: &Config) -> Option<RelationHead> {
     })
 }
 
+/// Heads of a bundle go on with what they know; what they lack begins anew.
+fn inherit(
+    recipe: &Recipe,
+    parameters: &mut Parameters,
+    relations: Option<RelationHead>,
+    learned: &Learned,
+) -> Result<()> {
+    if let (Some(new), Some(old)) = (relations, learned.relations)
+        && new.block != old.block
+    {
+        let why = format!(
+            "{}, but the heads of the base have {}",
+            new.block, old.block
+        );
+        return Err(recipe.error(&["student", "relation_block"], why));
+    }
+    let was = &learned.manifest;
+    let types = recipe.schema.entities.iter();
+    let types = types.map(|e| was.entities.iter().position(|o| o.name == e.name));
+    let relation = |name: &str| Some(1 + was.relations.iter().position(|o| o.name == name)?);
+    let labels = recipe.schema.relations.iter().map(|r| relation(&r.name));
+    let labels: Vec<Option<usize>> = [Some(0)].into_iter().chain(labels).collect();
+    parameters.inherit_heads(&learned.heads, &types.collect::<Vec<_>>(), &labels);
+    Ok(())
+}
+
 /// How the recipe says that `parameters` are trained.
 fn plan(recipe: &Recipe, parameters: &Parameters) -> Plan {
     let t = &recipe.training;
-    let trained = parameters.0.iter().map(|(name, p)| {
+    let trainable = recipe.student.trainable();
+    let trained = parameters
+        .0
+        .iter()
+        .filter(|(name, _)| trainable.trains(name));
+    let trained = trained.map(|(name, p)| {
         let rate = if name.starts_with("heads.") {
             t.head_rate
         } else {
@@ -174,8 +204,20 @@ fn plan(recipe: &Recipe, parameters: &Parameters) -> Plan {
         warmup: t.warmup,
         threads: t.threads,
         interval: Duration::from_secs_f32(60.0 * t.checkpoint_minutes),
-        identity: recipe.identity(),
+        identity: identity(recipe, parameters),
     }
+}
+
+/// The recipe's, and what a checkpoint takes from the base: the weights that are not trained.
+fn identity(recipe: &Recipe, parameters: &Parameters) -> serde_json::Value {
+    let mut identity = recipe.identity();
+    let trainable = recipe.student.trainable();
+    if let Some(hash) = parameters.hash(|name| !trainable.trains(name))
+        && let Some(student) = identity.get_mut("student").and_then(|s| s.as_object_mut())
+    {
+        student.insert("untrained_weights".to_owned(), hash.into());
+    }
+    identity
 }
 
 /// A standard normal number (Box and Muller 1958).
@@ -183,38 +225,4 @@ fn normal(random: &mut ChaCha8Rng) -> f32 {
     let mut unit = || (random.next_u32() >> 8) as f32 / 16_777_216.0;
     let (a, b) = (unit().max(f32::MIN_POSITIVE), unit());
     (-2.0 * a.ln()).sqrt() * (std::f32::consts::TAU * b).cos()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_vocabulary_is_read_in_the_case_that_its_settings_say() {
-        let base = tempfile::tempdir().unwrap();
-        let put = |name: &str, text: &str| std::fs::write(base.path().join(name), text).unwrap();
-        put("vocab.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nNa\nna\n");
-        let config = Config {
-            vocab_size: 7,
-            hidden_size: 8,
-            layers: 1,
-            heads: 1,
-            intermediate_size: 8,
-            max_positions: 8,
-            epsilon: 1e-5,
-        };
-        let id = || {
-            let tokenizer = read_tokenizer(base.path(), &config).unwrap();
-            tokenizer.encode("Na").unwrap().sentences[0][0].id
-        };
-        assert_eq!(id(), 6, "lower-cased where nothing is said");
-        put("tokenizer_config.json", "{\"do_lower_case\": false}");
-        assert_eq!(id(), 5);
-        put("tokenizer_config.json", "{");
-        let error = read_tokenizer(base.path(), &config)
-            .err()
-            .unwrap()
-            .to_string();
-        assert!(error.contains("tokenizer_config.json"), "{error}");
-    }
 }

@@ -13,6 +13,7 @@ use crate::student::Net;
 use crate::student::encoder::{Config, POSITIONS, WORDS, encoder, ids_input};
 use crate::student::heads::{RelationHead, RelationInputs, entity_logits, relation_logits};
 use crate::student::parameters::Parameters;
+use crate::student::trainable::Trainable;
 
 /// Sizes of a training step.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct StepSpec {
     pub dropout: f32,
     /// Temperature at which the teacher's relation labels are met (Hinton et al. 2015).
     pub temperature: f32,
+    /// What training changes.
+    pub trainable: Trainable,
 }
 
 /// A batch of windows, padded to the longest; token (l, b) is row `l × batch + b`. Targets carry their weights, so the
@@ -103,7 +106,7 @@ impl Step {
 
     fn graph(spec: &StepSpec) -> Net<'static> {
         let (batch, d) = (spec.batch, spec.encoder.hidden_size);
-        let mut net = Net::training(spec.dropout);
+        let mut net = Net::training(spec.dropout, spec.trainable);
         let length = Dim::new(1, "L");
         let tokens = Dim::new(batch, "L");
         let ids = ids_input(&mut net, "ids", batch);
@@ -149,7 +152,7 @@ impl Step {
         }
 
         // Tables: the gradient of the picked rows is the table's own, without its zeros.
-        let named = net.parameters().to_vec();
+        let named = net.trained();
         let wrt: Vec<Tensor> = named
             .iter()
             .map(|(name, t)| match name.as_str() {
