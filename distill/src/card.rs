@@ -6,11 +6,13 @@
 use std::fmt::Write;
 
 use bie::bundle::Manifest;
+use bie::decode::calibration::Calibration;
 
+use crate::calibration::{LEAST_CANDIDATE, NOT_CALIBRATED};
 use crate::error::Result;
 use crate::eval::{self, Measured};
 use crate::report::against_teacher::{AgainstTeacher, against_teacher};
-use crate::report::reliability::{Reliability, reliability};
+use crate::report::reliability::{Curve, curves};
 use crate::train::Run;
 
 /// What a card says of a measured bundle.
@@ -21,7 +23,7 @@ pub struct Figures<'a> {
     /// Its figures.
     pub report: &'a eval::Report,
     /// How well its scores are probabilities.
-    pub reliability: Vec<Reliability>,
+    pub reliability: Vec<Curve>,
     /// How it agrees with its teachers.
     pub against_teacher: AgainstTeacher,
 }
@@ -35,7 +37,7 @@ impl<'a> Figures<'a> {
         Ok(Figures {
             manifest,
             report: &measured.report,
-            reliability: reliability(manifest, measured),
+            reliability: curves(manifest, measured),
             against_teacher: against_teacher(&run.recipe, manifest, measured)?,
         })
     }
@@ -130,10 +132,10 @@ fn measured(c: &mut String, run: &Run, f: &Figures) -> std::fmt::Result {
         "Exact span and type for entities; document level, pairs of concepts, for relations.\n"
     )?;
     let entities = f.manifest.entities.iter();
-    let entities = entities.map(|e| (&e.name, e.threshold, e.temperature));
+    let entities = entities.map(|e| (&e.name, e.threshold, e.calibration() == Calibration::NONE));
     let relations = f.manifest.relations.iter();
-    let all: Vec<(&String, f32, f32)> = entities
-        .chain(relations.map(|r| (&r.name, r.threshold, r.temperature)))
+    let all: Vec<(&String, f32, bool)> = entities
+        .chain(relations.map(|r| (&r.name, r.threshold, r.calibration() == Calibration::NONE)))
         .collect();
     let thresholds: Vec<String> = all
         .iter()
@@ -145,23 +147,19 @@ fn measured(c: &mut String, run: &Run, f: &Figures) -> std::fmt::Result {
         thresholds.join(", ")
     )?;
 
-    writeln!(c, "### Are its scores probabilities?\n")?;
-    let calibrated = all.iter().any(|(.., temperature)| *temperature != 1.0);
-    writeln!(
-        c,
-        "{} Expected calibration error on the same documents (10 bins; 0 is perfect): reported mentions, and all scored pairs of gold entities.\n",
-        if calibrated {
-            "Scores are calibrated by a temperature per type (in the manifest)."
-        } else {
-            "Scores are the model's own; no temperature was fitted."
-        }
-    )?;
-    for curve in &f.reliability {
+    // Of calibrated scores, the section of `calibration` says more.
+    if all.iter().all(|(.., own)| *own) {
+        writeln!(c, "### Are its scores probabilities?\n")?;
         writeln!(
             c,
-            "- {}: {:.3} ({} decisions)",
-            curve.name, curve.expected_calibration_error, curve.count
+            "{NOT_CALIBRATED}\n\nExpected calibration error on the same documents (15 bins; 0 is perfect), of reported mentions and of pairs of gold entities scored at least {LEAST_CANDIDATE}:\n"
         )?;
+        for curve in &f.reliability {
+            if let Some(error) = curve.now.ece {
+                let (value, decisions) = (error.value, curve.now.decisions);
+                writeln!(c, "- {}: {value:.3} ({decisions} decisions)", curve.title())?;
+            }
+        }
     }
     if !f.against_teacher.teachers.is_empty() {
         writeln!(c, "\n### Agreement with its teachers\n")?;

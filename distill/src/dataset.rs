@@ -128,7 +128,7 @@ pub struct Dataset {
 
 /// Reads everything that the recipe trains on.
 ///
-/// Of a teacher's file only the rows of the recipe's split are used; documents that the recipe evaluates on are left out.
+/// Of a teacher's file only the rows of the recipe's split are used; documents that the recipe evaluates or calibrates on are left out.
 ///
 /// # Errors
 /// A corpus or label file is bad, or holds nothing to train on.
@@ -138,14 +138,11 @@ pub fn load(recipe: &Recipe, encoder: &Encoder) -> Result<Dataset> {
         items: Vec::new(),
         summary: Summary::default(),
     };
-    let held_out: HashSet<String> = match &recipe.evaluation {
-        Some(evaluation) => read_corpus(evaluation.format, &recipe.resolve(&evaluation.path))?
-            .documents
-            .into_iter()
-            .map(|d| d.id)
-            .collect(),
-        None => HashSet::new(),
-    };
+    let mut held_out: HashSet<String> = HashSet::new();
+    for held in recipe.held_out() {
+        let read = read_corpus(held.format, &recipe.resolve(&held.path))?;
+        held_out.extend(read.documents.into_iter().map(|d| d.id));
+    }
     for corpus in &recipe.corpora {
         let path = recipe.resolve(&corpus.path);
         let read = read_corpus(corpus.format, &path)?;

@@ -250,29 +250,8 @@ pub fn measure(
     mut tick: impl FnMut(usize, usize),
 ) -> Result<Measured> {
     let manifest = model.manifest();
-    let corpus = read_corpus(job.format, &job.corpus)?;
-    let labels = match &job.relations_from {
-        Some(path) => teacher::read(path)?,
-        None => Vec::new(),
-    };
     let (types, relations) = (manifest.entities.len(), manifest.relations.len());
-    let gold = Gold::new(manifest, &job.map, &corpus.documents, &labels);
-    if gold.documents.iter().all(|d| d.mentions.is_empty()) {
-        let known: Vec<&str> = manifest.entities.iter().map(|e| e.name.as_str()).collect();
-        return Err(Error::file(
-            &job.corpus,
-            format!(
-                "no mention is of a type that the bundle knows ({}); give --map",
-                known.join(", ")
-            ),
-        ));
-    }
-    if let Some(path) = job.relations_from.as_ref().filter(|_| gold.labelled == 0) {
-        return Err(Error::file(
-            path,
-            "no row has the id and the text of a document of the corpus",
-        ));
-    }
+    let (documents, gold) = read(manifest, job, job.relations_from.as_slice())?;
     let (mut ner, mut given, mut found) = (
         Tally::new(types),
         Tally::new(relations),
@@ -280,8 +259,8 @@ pub fn measure(
     );
     let (mut tokens, mut time) = (0, Duration::ZERO);
     let (mut by_document, mut observed) = (Vec::new(), Vec::new());
-    let all = corpus.documents.len();
-    for (n, (document, gold)) in corpus.documents.into_iter().zip(gold.documents).enumerate() {
+    let all = documents.len();
+    for (n, (document, gold)) in documents.into_iter().zip(gold.documents).enumerate() {
         tokens += model.tokens(&document.text)?;
         let start = Instant::now();
         let extraction = model.extract(&document.text)?;
@@ -358,8 +337,48 @@ pub fn measure(
     })
 }
 
+/// The corpus, and its gold in the terms of the bundle's schema with teachers' labels for what it lacks.
+///
+/// # Errors
+/// The corpus or the labels are bad or fit the bundle in nothing.
+pub(crate) fn read(
+    manifest: &Manifest,
+    job: &Job,
+    labels: &[PathBuf],
+) -> Result<(Vec<Document>, Gold)> {
+    let documents = read_corpus(job.format, &job.corpus)?.documents;
+    let mut rows = Vec::new();
+    for path in labels {
+        let before = rows.len();
+        rows.extend(teacher::read(path)?);
+        let known = |row: &Labels| {
+            documents
+                .iter()
+                .any(|d| d.id == row.id && d.text == row.text)
+        };
+        if !rows.iter().skip(before).any(known) {
+            return Err(Error::file(
+                path,
+                "no row has the id and the text of a document of the corpus",
+            ));
+        }
+    }
+    let gold = Gold::new(manifest, &job.map, &documents, &rows);
+    if gold.documents.iter().all(|d| d.mentions.is_empty()) {
+        let known: Vec<&str> = manifest.entities.iter().map(|e| e.name.as_str()).collect();
+        return Err(Error::file(
+            &job.corpus,
+            format!(
+                "no mention is of a type that the bundle knows ({}); give --map",
+                known.join(", ")
+            ),
+        ));
+    }
+    Ok((documents, gold))
+}
+
 /// The mentions of a result.
-fn grouped(extraction: &Extraction) -> Vec<Grouped> {
+pub(crate) fn grouped(extraction: &Extraction) -> Vec<Grouped> {
     let mention = |e: &bie::result::Entity| Grouped {
         span: Span {
             start: e.start as usize,
@@ -382,7 +401,7 @@ fn between_groups(extraction: &Extraction) -> Vec<(usize, usize, usize)> {
 }
 
 /// The gold mentions as the model is given them. An entity is a concept with a type: its number holds both.
-fn given_mentions(gold: &GoldDocument, types: usize) -> Vec<GivenMention> {
+pub(crate) fn given_mentions(gold: &GoldDocument, types: usize) -> Vec<GivenMention> {
     let given = |(span, concepts): (&Span, &Vec<usize>)| {
         let (start, end, label) = (span.start, span.end, span.label);
         let mention = |concept: &usize| GivenMention {
@@ -396,38 +415,45 @@ fn given_mentions(gold: &GoldDocument, types: usize) -> Vec<GivenMention> {
     gold.mentions.iter().flat_map(given).collect()
 }
 
-/// The relations that reach their thresholds.
-fn reported(manifest: &Manifest, pairs: &[ScoredPair]) -> BTreeSet<Triple> {
+/// Every admitted relation of some pairs with its score, in the terms of [`canonical`].
+pub(crate) fn scored(manifest: &Manifest, pairs: &[ScoredPair]) -> BTreeMap<Triple, f32> {
     let types = manifest.entities.len();
-    let mut triples = BTreeSet::new();
+    let mut scores: BTreeMap<Triple, f32> = BTreeMap::new();
     for pair in pairs {
-        for ((label, relation), p) in manifest
-            .relations
-            .iter()
-            .enumerate()
-            .zip(pair.probabilities.iter().skip(1))
-        {
-            if *p > 0.0 && *p >= relation.threshold {
-                triples.insert(Triple {
-                    head: pair.head / types,
-                    tail: pair.tail / types,
-                    label,
-                });
-            }
+        let admitted = pair.probabilities.iter().skip(1).enumerate();
+        for (label, p) in admitted.filter(|(_, p)| **p > 0.0) {
+            let triple = Triple {
+                head: pair.head / types,
+                tail: pair.tail / types,
+                label,
+            };
+            let best = scores.entry(canonical(manifest, triple)).or_default();
+            *best = best.max(*p);
         }
     }
-    triples
+    scores
+}
+
+/// The relations that reach their thresholds.
+fn reported(manifest: &Manifest, pairs: &[ScoredPair]) -> BTreeSet<Triple> {
+    let reaches = |(triple, p): (Triple, f32)| {
+        let kind = manifest.relations.get(triple.label);
+        kind.is_some_and(|kind| p >= kind.threshold)
+            .then_some(triple)
+    };
+    scored(manifest, pairs)
+        .into_iter()
+        .filter_map(reaches)
+        .collect()
 }
 
 /// A corpus in the terms of a bundle's schema.
-struct Gold {
-    documents: Vec<GoldDocument>,
+pub(crate) struct Gold {
+    pub(crate) documents: Vec<GoldDocument>,
     /// `[K]`: entity types that the corpus has.
-    annotated: Vec<bool>,
+    pub(crate) annotated: Vec<bool>,
     /// `[R]`: where each relation type's gold is from, if anywhere.
-    sources: Vec<Option<&'static str>>,
-    /// Rows of labels that were used.
-    labelled: usize,
+    pub(crate) sources: Vec<Option<&'static str>>,
 }
 
 /// The annotation of one document in the terms of the schema; concepts are numbered.
@@ -441,6 +467,10 @@ pub struct GoldDocument {
     pub known: Vec<bool>,
     /// The concepts' ids, by number.
     pub concepts: Vec<String>,
+    /// Of the types whose gold is a teacher's labels: its probabilities.
+    stated: BTreeMap<Triple, f32>,
+    /// `[R]`: the same of every pair that it does not list.
+    unlisted: Vec<f32>,
 }
 
 impl Gold {
@@ -464,7 +494,6 @@ impl Gold {
             documents: Vec::new(),
             annotated: vec![false; manifest.entities.len()],
             sources: vec![None; manifest.relations.len()],
-            labelled: 0,
         };
         for label in documents
             .iter()
@@ -487,6 +516,8 @@ impl Gold {
                 mentions: BTreeMap::new(),
                 relations: BTreeSet::new(),
                 known: by_corpus.clone(),
+                stated: BTreeMap::new(),
+                unlisted: vec![0.0; manifest.relations.len()],
                 concepts: Vec::new(),
             };
             for mention in &document.mentions {
@@ -533,8 +564,7 @@ impl Gold {
                 .filter(|row| row.text == document.text)
             {
                 let Some(pairs) = &row.pairs else { continue };
-                gold.labelled += 1;
-                for name in pairs.default.keys().filter(|name| *name != NONE) {
+                for (name, unlisted) in pairs.default.iter().filter(|(name, _)| *name != NONE) {
                     let Some(label) =
                         relation(name).filter(|label| by_corpus.get(*label) == Some(&false))
                     else {
@@ -548,15 +578,22 @@ impl Gold {
                         .get_mut(label)
                         .into_iter()
                         .for_each(|known| *known = true);
-                    let holds = pairs
-                        .pairs
-                        .iter()
-                        .filter(|p| p.probabilities.get(name).is_some_and(|p| *p >= LABEL_HOLDS));
-                    read.relations.extend(
-                        holds
-                            .filter_map(|p| triple(&p.head, &p.tail, label))
-                            .map(|t| canonical(manifest, t)),
-                    );
+                    read.unlisted
+                        .get_mut(label)
+                        .into_iter()
+                        .for_each(|p| *p = *unlisted);
+                    for listed in &pairs.pairs {
+                        let stated = listed.probabilities.get(name).copied();
+                        let triple = triple(&listed.head, &listed.tail, label);
+                        if let (Some(p), Some(triple)) = (stated, triple) {
+                            let triple = canonical(manifest, triple);
+                            let best = read.stated.entry(triple).or_default();
+                            *best = best.max(p);
+                            if p >= LABEL_HOLDS {
+                                read.relations.insert(triple);
+                            }
+                        }
+                    }
                 }
             }
             let mut names: Vec<(&str, usize)> = numbers.into_iter().collect();
@@ -569,8 +606,24 @@ impl Gold {
 }
 
 impl GoldDocument {
+    /// How probable gold holds a relation to be: 0 or 1 where people decided, what it states where a teacher did.
+    pub(crate) fn probability(&self, sources: &[Option<&str>], triple: Triple) -> f32 {
+        match sources.get(triple.label) {
+            Some(Some("labels")) => {
+                let unlisted = || self.unlisted.get(triple.label).copied();
+                let stated = self.stated.get(&triple).copied();
+                stated.or_else(unlisted).unwrap_or_default()
+            }
+            _ => f32::from(u8::from(self.relations.contains(&triple))),
+        }
+    }
+
     /// The predictions that can be judged here: of types whose gold is known.
-    fn judged(&self, manifest: &Manifest, triples: BTreeSet<Triple>) -> BTreeSet<Triple> {
+    pub(crate) fn judged(
+        &self,
+        manifest: &Manifest,
+        triples: BTreeSet<Triple>,
+    ) -> BTreeSet<Triple> {
         triples
             .into_iter()
             .filter(|t| self.known.get(t.label) == Some(&true))

@@ -5,6 +5,7 @@ use std::path::Path;
 use bie::bundle::Bundle;
 use serde_json::{Value, json};
 
+use crate::calibration;
 use crate::card::{self, Figures};
 use crate::error::{Error, Result};
 use crate::eval::Report;
@@ -36,19 +37,29 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<bool> {
         let dir = out.join(precision.as_str());
         // Measured through libbie as a host would use it, so the bundle is written first and its figures afterwards.
         let mut files = export::files(&run, precision)?;
-        let mut write = |figures: Option<&Figures>| {
-            let card = card::card(&run, figures).into_bytes();
-            files.insert("README.md".to_owned(), card);
+        let mut write = |calibration: Option<&calibration::Report>, figures: Option<&Figures>| {
+            let mut card = card::card(&run, figures);
             let provenance = provenance(&run, figures.map(|f| f.report));
-            let manifest = export::manifest(&run, precision, provenance);
-            Bundle::write(&dir, &manifest, &files)
+            let mut manifest = export::manifest(&run, precision, provenance);
+            if let Some(calibration) = calibration {
+                card = calibration::card(&card, calibration);
+                calibration.apply(&mut manifest);
+                files.insert(calibration::FILE.to_owned(), calibration.to_json()?);
+            }
+            files.insert("README.md".to_owned(), card.into_bytes());
+            Bundle::write(&dir, &manifest, &files).map_err(Error::from)
         };
-        write(None)?;
+        write(None, None)?;
+        let calibration = calibration::finished(recipe, &dir)?;
+        if let Some(calibration) = &calibration {
+            eprintln!("distill: {}\n{calibration}", precision.as_str());
+            write(Some(calibration), None)?;
+        }
         let mut bundle = report::measure(recipe, &dir)?;
         if let Some(measured) = &bundle.measured {
             eprintln!("distill: {}\n{}", precision.as_str(), measured.report);
             let figures = Figures::new(&run, bundle.engine.manifest(), measured)?;
-            bundle.hash = write(Some(&figures))?;
+            bundle.hash = write(calibration.as_ref(), Some(&figures))?;
         }
         eprintln!("distill: wrote {} ({})", dir.display(), bundle.hash);
         bundles.push(bundle);

@@ -5,6 +5,7 @@ use distill::error::{Error, Result};
 
 mod ablate;
 mod bench_train;
+mod calibrate;
 mod eval;
 mod faithfulness;
 mod report;
@@ -24,6 +25,7 @@ enum Command {
     Report(report::Report),
     Ablate(ablate::Ablate),
     Eval(eval::Eval),
+    Calibrate(Box<calibrate::Calibrate>),
     Faithfulness(Box<faithfulness::Faithfulness>),
     BenchTrain(bench_train::BenchTrain),
 }
@@ -36,6 +38,7 @@ impl Arguments {
             Command::Report(command) => command.run(),
             Command::Ablate(command) => command.run(),
             Command::Eval(command) => command.run(),
+            Command::Calibrate(command) => command.run(),
             Command::Faithfulness(command) => command.run(),
             Command::BenchTrain(command) => command.run(),
         }

@@ -325,7 +325,7 @@ proptest! {
             max_tokens: 16,
             hidden_size: 1,
             attention_heads: 1,
-            entities: names.iter().map(|n| bie::bundle::EntityType { name: n.to_string(), threshold: 0.5, temperature: 1.0 }).collect(),
+            entities: names.iter().map(|n| bie::bundle::EntityType { name: n.to_string(), threshold: 0.5, temperature: 1.0, bias: 0.0, operating_points: Vec::new() }).collect(),
             relations: schema
                 .relations
                 .iter()
@@ -336,6 +336,8 @@ proptest! {
                     symmetric: r.symmetric,
                     threshold: 0.5,
                     temperature: 1.0,
+                    bias: 0.0,
+                    operating_points: Vec::new(),
                 })
                 .collect(),
             files: Default::default(),

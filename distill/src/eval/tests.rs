@@ -24,6 +24,8 @@ impl Fake {
             name: name.into(),
             threshold: 0.5,
             temperature: 1.0,
+            bias: 0.0,
+            operating_points: Vec::new(),
         };
         let relation = |name: &str| RelationType {
             name: name.into(),
@@ -32,6 +34,8 @@ impl Fake {
             symmetric: false,
             threshold: 0.6,
             temperature: 1.0,
+            bias: 0.0,
+            operating_points: Vec::new(),
         };
         let manifest = Manifest {
             schema_version: SCHEMA_VERSION,

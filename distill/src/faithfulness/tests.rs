@@ -28,6 +28,8 @@ impl Sums {
             name: name.into(),
             threshold: 0.5,
             temperature: 1.0,
+            bias: 0.0,
+            operating_points: Vec::new(),
         };
         Sums {
             manifest: Manifest {
@@ -45,6 +47,8 @@ impl Sums {
                     symmetric: true,
                     threshold: 0.5,
                     temperature: 1.0,
+                    bias: 0.0,
+                    operating_points: Vec::new(),
                 }],
                 files: Default::default(),
                 provenance: Value::Null,

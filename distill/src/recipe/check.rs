@@ -52,6 +52,9 @@ impl Recipe {
         if let Some(evaluation) = &self.evaluation {
             self.check_evaluation(at, &["evaluation"], evaluation)?;
         }
+        if let Some(calibration) = &self.calibration {
+            calibration.check(self, at)?;
+        }
         self.check_update(at)
     }
 
@@ -231,7 +234,7 @@ impl Recipe {
         )
     }
 
-    fn need_file(&self, at: &Places, key: &[&str], path: &Path) -> Result<()> {
+    pub(super) fn need_file(&self, at: &Places, key: &[&str], path: &Path) -> Result<()> {
         let resolved = self.resolve(path);
         at.need(key, resolved.is_file(), || {
             format!(

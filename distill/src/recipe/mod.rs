@@ -13,12 +13,14 @@ use toml::de::DeTable;
 use crate::error::{Error, Result};
 use crate::student::trainable::Trainable;
 
+mod calibration;
 mod check;
 mod frugal;
 mod layers;
 mod places;
 mod update;
 
+pub use calibration::Calibration;
 pub use frugal::{Adapters, Freeze};
 pub use layers::Layers;
 use places::Places;
@@ -50,6 +52,9 @@ pub struct Recipe {
     pub training: Training,
     /// Documents that the finished bundle is measured on; never trained on.
     pub evaluation: Option<Evaluation>,
+    /// How scores and thresholds of the finished bundle are fitted; without it they stay the model's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// The base is a bundle that learns something new.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update: Option<Update>,
@@ -399,7 +404,19 @@ impl Recipe {
         recipe.corpora.iter_mut().for_each(|c| name(&mut c.path));
         recipe.teachers.iter_mut().for_each(|t| name(&mut t.path));
         let guards = recipe.update.iter_mut().flat_map(|u| &mut u.guards);
-        for evaluation in recipe.evaluation.iter_mut().chain(guards) {
+        // Of the calibration, its own documents: they are held out.
+        let calibration = recipe.calibration.take().and_then(|c| c.corpus);
+        recipe.calibration = calibration.map(|corpus| Calibration {
+            corpus: Some(corpus),
+            ..Calibration::default()
+        });
+        let calibration = recipe.calibration.iter_mut().flat_map(|c| &mut c.corpus);
+        for evaluation in recipe
+            .evaluation
+            .iter_mut()
+            .chain(guards)
+            .chain(calibration)
+        {
             name(&mut evaluation.path);
             evaluation.relations_from.iter_mut().for_each(name);
         }
@@ -423,6 +440,44 @@ impl Recipe {
             }
         }
         value
+    }
+
+    /// The thresholds that stand in the recipe's own schema, by type: defaults do not.
+    pub fn given_thresholds(&self) -> BTreeMap<String, f32> {
+        #[derive(Default, Deserialize)]
+        struct Types {
+            #[serde(default)]
+            entities: Vec<Type>,
+            #[serde(default)]
+            relations: Vec<Type>,
+        }
+        #[derive(Deserialize)]
+        struct Type {
+            name: String,
+            threshold: Option<f32>,
+        }
+        #[derive(Default, Deserialize)]
+        struct Given {
+            #[serde(default)]
+            schema: Types,
+        }
+        // The text was read before, with stricter types.
+        let Types {
+            entities,
+            relations,
+        } = toml::from_str::<Given>(&self.text)
+            .unwrap_or_default()
+            .schema;
+        let given = entities.into_iter().chain(relations);
+        given
+            .filter_map(|kind| Some((kind.name, kind.threshold?)))
+            .collect()
+    }
+
+    /// Documents that the run must not be trained on.
+    pub fn held_out(&self) -> impl Iterator<Item = &Evaluation> {
+        let calibration = self.calibration.as_ref().and_then(|c| c.corpus.as_ref());
+        self.evaluation.iter().chain(calibration)
     }
 
     /// Index of an entity type.

@@ -10,7 +10,7 @@ use super::against_teacher::{AgainstTeacher, against_teacher};
 use super::confusion::{Confusion, confusion};
 use super::curves::Curves;
 use super::errors::{Errors, worst};
-use super::reliability::{Reliability, reliability};
+use super::reliability::{Curve, cross_fitted, curves};
 use crate::error::Result;
 use crate::eval::{self, DocumentCounts};
 use crate::recipe::{Recipe, Source};
@@ -71,8 +71,8 @@ pub struct Evaluation {
     pub thresholds: BTreeMap<String, f32>,
     /// What is taken for what.
     pub confusion: Confusion,
-    /// Scores against the share that is right.
-    pub reliability: Vec<Reliability>,
+    /// Scores against the share that is right; what its calibration measured, if it is calibrated.
+    pub reliability: Vec<Curve>,
     /// The student against its teachers.
     pub against_teacher: AgainstTeacher,
     /// The worst errors.
@@ -166,7 +166,10 @@ fn evaluation(
         relation_types: manifest.relations.iter().map(|r| r.name.clone()).collect(),
         thresholds: entities.chain(relations).collect(),
         confusion: confusion(manifest, details),
-        reliability: reliability(manifest, details),
+        reliability: match &bundle.calibration {
+            Some(calibration) => cross_fitted(calibration),
+            None => curves(manifest, details),
+        },
         against_teacher: against_teacher(recipe, manifest, details)?,
         errors: worst(manifest, details, &bundle.engine, with_text),
         by_document: by_document.collect(),

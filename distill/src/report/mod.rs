@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use bie::{Engine, Options};
 use serde::{Deserialize, Serialize};
 
+use crate::calibration;
 use crate::error::{Error, Result};
 use crate::eval::{self, Job, Measured};
 use crate::metrics::{Counts, Scores};
@@ -49,6 +50,8 @@ pub struct Measurement {
     pub engine: Engine,
     /// What was measured.
     pub measured: Option<Measured>,
+    /// What its calibration measured, if it is calibrated.
+    pub calibration: Option<calibration::Report>,
 }
 
 /// What a run remembers for a later report, in its folder.
@@ -104,7 +107,17 @@ pub fn measure(recipe: &Recipe, bundle: &Path) -> Result<Measurement> {
         Some(job) => Some(eval::measure(&engine, &job, progress::count("documents"))?),
         None => None,
     };
+    let file = bundle.join(calibration::FILE);
+    let calibration = match fs::read(&file) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+        read => {
+            let bytes = read.map_err(Error::io("read", &file))?;
+            let report = serde_json::from_slice(&bytes);
+            Some(report.map_err(|e| Error::file(&file, e.to_string()))?)
+        }
+    };
     Ok(Measurement {
+        calibration,
         precision: engine.manifest().precision.clone(),
         hash: engine.bundle_hash().to_owned(),
         engine,

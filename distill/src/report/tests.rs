@@ -11,7 +11,7 @@ use ablation::Ablation;
 use against_teacher::{Disagreement, against_teacher};
 use confusion::confusion;
 use errors::{Scores, worst};
-use reliability::reliability;
+use reliability::curves;
 
 /// The stand-in, measured; with `soft`, on a teacher's labels too.
 fn measured(soft: bool) -> (Fake, Measured) {
@@ -73,8 +73,11 @@ fn what_is_taken_for_what_is_counted_by_hand() {
 #[test]
 fn scores_are_compared_with_what_is_right() {
     let (fake, measured) = measured(true);
-    let curves = reliability(&fake.manifest, &measured);
-    let names: Vec<(&str, usize)> = curves.iter().map(|c| (c.name.as_str(), c.count)).collect();
+    let curves = curves(&fake.manifest, &measured);
+    let names: Vec<(&str, usize)> = curves
+        .iter()
+        .map(|c| (c.name.as_str(), c.now.decisions))
+        .collect();
     assert_eq!(
         names,
         [
@@ -86,11 +89,11 @@ fn scores_are_compared_with_what_is_right() {
     );
     // Chemical: 0.9 and right. Disease: 0.9 and 0.9, one right. causes: 0.9 right, 0.6 wrong. treats: 0.59 right.
     for (curve, error) in curves.iter().zip([0.1, 0.4, 0.5 * 0.1 + 0.5 * 0.6, 0.41]) {
-        assert!(
-            (curve.expected_calibration_error - error).abs() < 1e-5,
-            "{curve:?}"
-        );
+        let found = curve.now.ece.unwrap().value;
+        assert!((found - error).abs() < 1e-5, "{curve:?}");
     }
+    let html = reliability::html(&curves);
+    assert!(html.contains("not calibrated") && html.contains("causes, between gold entities"));
 }
 
 #[test]
