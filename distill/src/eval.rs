@@ -687,4 +687,4 @@ pub(crate) fn canonical(manifest: &Manifest, triple: Triple) -> Triple {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

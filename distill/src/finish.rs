@@ -3,36 +3,44 @@
 use std::path::Path;
 
 use bie::bundle::Bundle;
-use bie::{Engine, Options};
 use serde_json::{Value, json};
 
 use crate::calibration;
-use crate::card;
+use crate::card::{self, Figures};
 use crate::error::{Error, Result};
-use crate::eval::{self, Job, Report};
+use crate::eval::Report;
 use crate::export::{self, Precision};
-use crate::progress;
+use crate::report::{self, Remembered};
 use crate::train::{self, Run};
 
 /// F1 that int8 may lose against fp32 before it is said aloud.
 const TOLERANCE: f64 = 0.005;
 
-/// `distill train`: trains, then writes OUT/fp32 and OUT/int8, each measured by the recipe's evaluation.
+/// `distill train`: trains, writes OUT/fp32 and OUT/int8, each measured by the recipe's evaluation, and the report.
+/// Whether it came to the end (and not to a signal).
 ///
 /// # Errors
-/// As [`train::train`]; a bundle cannot be written or read back.
-pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<()> {
+/// As [`train::train`]; a bundle or the report cannot be written or read back.
+pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<bool> {
     let Some(run) = train::train(recipe, out, resume)? else {
-        return Ok(());
+        return Ok(false);
     };
-    let mut reports = Vec::new();
+    let recipe = &run.recipe;
+    let file = std::path::absolute(recipe.file()).map_err(Error::io("find", recipe.file()))?;
+    let remembered = Remembered {
+        recipe: file,
+        time: None,
+    };
+    remembered.write(out)?;
+    let mut bundles = Vec::new();
     for precision in [Precision::Float, Precision::Int8] {
         let dir = out.join(precision.as_str());
         // Measured through libbie as a host would use it, so the bundle is written first and its figures afterwards.
         let mut files = export::files(&run, precision)?;
-        let mut write = |calibration: Option<&calibration::Report>, report: Option<&Report>| {
-            let mut card = card::card(&run, report);
-            let mut manifest = export::manifest(&run, precision, provenance(&run, report));
+        let mut write = |calibration: Option<&calibration::Report>, figures: Option<&Figures>| {
+            let mut card = card::card(&run, figures);
+            let provenance = provenance(&run, figures.map(|f| f.report));
+            let mut manifest = export::manifest(&run, precision, provenance);
             if let Some(calibration) = calibration {
                 card = calibration::card(&card, calibration);
                 calibration.apply(&mut manifest);
@@ -41,20 +49,25 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<()> {
             files.insert("README.md".to_owned(), card.into_bytes());
             Bundle::write(&dir, &manifest, &files).map_err(Error::from)
         };
-        let mut hash = write(None, None)?;
-        let calibration = calibration::finished(&run.recipe, &dir)?;
+        write(None, None)?;
+        let calibration = calibration::finished(recipe, &dir)?;
         if let Some(calibration) = &calibration {
             eprintln!("distill: {}\n{calibration}", precision.as_str());
-            hash = write(Some(calibration), None)?;
+            write(Some(calibration), None)?;
         }
-        let report = evaluate(&run, &dir)?;
-        if let Some(report) = &report {
-            eprintln!("distill: {}\n{report}", precision.as_str());
-            hash = write(calibration.as_ref(), Some(report))?;
+        let mut bundle = report::measure(recipe, &dir)?;
+        if let Some(measured) = &bundle.measured {
+            eprintln!("distill: {}\n{}", precision.as_str(), measured.report);
+            let figures = Figures::new(&run, bundle.engine.manifest(), measured)?;
+            bundle.hash = write(calibration.as_ref(), Some(&figures))?;
         }
-        eprintln!("distill: wrote {} ({hash})", dir.display());
-        reports.extend(report);
+        eprintln!("distill: wrote {} ({})", dir.display(), bundle.hash);
+        bundles.push(bundle);
     }
+    let reports: Vec<&Report> = bundles
+        .iter()
+        .filter_map(|b| Some(&b.measured.as_ref()?.report))
+        .collect();
     if let [float, int8] = reports.as_slice() {
         for (what, f, q) in [
             ("entities", float.ner.micro.f1(), int8.ner.micro.f1()),
@@ -75,16 +88,10 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<()> {
             );
         }
     }
-    Ok(())
-}
-
-fn evaluate(run: &Run, bundle: &Path) -> Result<Option<Report>> {
-    let Some(e) = &run.recipe.evaluation else {
-        return Ok(None);
-    };
-    let engine = Engine::open(bundle, &Options::default())?;
-    let job = Job::of(&run.recipe, e);
-    eval::run(&engine, &job, progress::count("documents")).map(Some)
+    let made = report::data::make(recipe, &bundles, remembered.time, false)?;
+    report::write(out, recipe, &made, false, None)?;
+    eprintln!("distill: wrote {}", out.join(report::HTML).display());
+    Ok(true)
 }
 
 /// The manifest's record of how the model was made. Only what decides the outcome: the same run gives the same bundle.

@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod ablate;
 pub mod calibration;
 pub mod card;
 pub mod checkpoint;
@@ -19,6 +20,7 @@ pub mod metrics;
 pub mod optimizer;
 pub mod progress;
 pub mod recipe;
+pub mod report;
 pub mod schedule;
 pub mod session;
 pub mod student;

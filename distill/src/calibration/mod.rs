@@ -34,14 +34,14 @@ mod text;
 pub mod thresholds;
 
 pub use report::{FILE, Report};
-pub use text::card;
+pub use text::{NOT_CALIBRATED, card};
 
 /// Parts that documents are split in.
 pub const FOLDS: usize = 5;
 
 /// A relation scored below is no candidate: nearly all pairs of a document are unrelated, and the many that the model is sure of would hide how it does
 /// on the others.
-const LEAST_CANDIDATE: f32 = 0.05;
+pub const LEAST_CANDIDATE: f32 = 0.05;
 
 /// What to calibrate on, and what thresholds are for.
 #[derive(Clone, Debug, Default)]

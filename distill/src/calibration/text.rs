@@ -10,7 +10,8 @@ use crate::faithfulness::card::with_section;
 const HEADING: &str = "## Calibration";
 
 /// What a card says where nothing was calibrated.
-const NOT_CALIBRATED: &str = "Scores are the model's own probabilities; they are not calibrated.";
+pub const NOT_CALIBRATED: &str =
+    "Scores are the model's own probabilities; they are not calibrated.";
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -4,11 +4,13 @@ use clap::{Args, Parser, Subcommand};
 use distill::corpus::{Format, Options};
 use distill::error::{Error, Result};
 
+mod ablate;
 mod bench_train;
 mod calibrate;
 mod data;
 mod eval;
 mod faithfulness;
+mod report;
 mod train;
 
 /// Makes and measures the model bundles that libbie loads, on a plain CPU.
@@ -22,6 +24,8 @@ pub struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Train(train::Train),
+    Report(report::Report),
+    Ablate(ablate::Ablate),
     Eval(Box<eval::Eval>),
     Data(data::Data),
     Calibrate(Box<calibrate::Calibrate>),
@@ -34,6 +38,8 @@ impl Arguments {
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Train(command) => command.run(),
+            Command::Report(command) => command.run(),
+            Command::Ablate(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Data(command) => command.run(),
             Command::Calibrate(command) => command.run(),

@@ -8,18 +8,18 @@ use bie::bundle::{EntityType, RelationType, SCHEMA_VERSION};
 use bie::result::{Entity, Relation};
 use bie::text::OffsetUnit;
 
-const GOLD: &str = "1|t|Lithium caused tremor.\n1|a|Valproate helped mania.\n1\t0\t7\tLithium\tChemical\tD001\n1\t15\t21\ttremor\tDisease\tD014\n\
+pub(crate) const GOLD: &str = "1|t|Lithium caused tremor.\n1|a|Valproate helped mania.\n1\t0\t7\tLithium\tChemical\tD001\n1\t15\t21\ttremor\tDisease\tD014\n\
     1\t23\t32\tValproate\tChemical\tD002\n1\t40\t45\tmania\tDisease\tD015\n1\t33\t39\thelped\tVerb\t-1\n1\tCID\tD001\tD014\n\n\
     2|t|Lithium.\n2|a|.\n2\t0\t7\tLithium\tChemical\tD001\n";
 
-const SOFT: &str = r#"{"id":"1","text":"Lithium caused tremor. Valproate helped mania.","head_type":"Chemical","tail_type":"Disease","default":{"none":0.96,"causes":0.02,"treats":0.02},"pairs":[{"head":"D002","tail":"D015","probs":{"none":0.1,"causes":0.1,"treats":0.8}},{"head":"D001","tail":"D014","probs":{"none":0.1,"causes":0.5,"treats":0.4}},{"head":"D002","tail":"D014","probs":{"none":0.2,"causes":0.8,"treats":0.0}}]}"#;
+pub(crate) const SOFT: &str = r#"{"id":"1","text":"Lithium caused tremor. Valproate helped mania.","head_type":"Chemical","tail_type":"Disease","default":{"none":0.96,"causes":0.02,"treats":0.02},"pairs":[{"head":"D002","tail":"D015","probs":{"none":0.1,"causes":0.1,"treats":0.8}},{"head":"D001","tail":"D014","probs":{"none":0.1,"causes":0.5,"treats":0.4}},{"head":"D002","tail":"D014","probs":{"none":0.2,"causes":0.8,"treats":0.0}}]}"#;
 
-struct Fake {
-    manifest: Manifest,
+pub(crate) struct Fake {
+    pub(crate) manifest: Manifest,
 }
 
 impl Fake {
-    fn new() -> Fake {
+    pub(crate) fn new() -> Fake {
         let entity = |name: &str| EntityType {
             name: name.into(),
             threshold: 0.5,

@@ -25,7 +25,8 @@ mod update;
 pub use calibration::Calibration;
 pub use frugal::{Adapters, Freeze};
 pub use layers::Layers;
-use places::{Places, line_of};
+use places::Places;
+pub(crate) use places::line_of;
 pub use teaching::{Distillation, EncoderTeacherSource, LayerMap, Rule, TeacherSource};
 pub use update::Update;
 
@@ -66,9 +67,14 @@ pub struct Recipe {
     /// What the model learned from, for its card: every corpus, teacher and base, with licence and citation.
     #[serde(default)]
     pub sources: Vec<Source>,
+    /// What the model is for and whom, for its card; a general text if absent.
+    #[serde(default)]
+    pub intended_use: String,
     /// What the model must not be trusted with, for its card.
     #[serde(default)]
     pub limits: String,
+    /// Folder that paths are relative to, itself relative to the recipe's; the recipe's own folder if absent.
+    pub folder: Option<PathBuf>,
     /// The recipe's file; paths are relative to its folder.
     #[serde(skip)]
     file: PathBuf,
@@ -325,7 +331,9 @@ impl Recipe {
 
     /// A path of the recipe as one that can be opened.
     pub fn resolve(&self, path: &Path) -> PathBuf {
-        self.file.parent().unwrap_or(Path::new("")).join(path)
+        let own = self.file.parent().unwrap_or(Path::new(""));
+        own.join(self.folder.as_deref().unwrap_or(Path::new("")))
+            .join(path)
     }
 
     /// An error at a key (`["student", "max_tokens"]`): what only shows when the recipe meets the files that it names.
@@ -339,6 +347,11 @@ impl Recipe {
             .line(key)
         });
         Error::line(&self.file, line, format!("{}: {why}", key.join(".")))
+    }
+
+    /// The recipe's file.
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     /// Everything that decides the trained weights: all but threads, checkpoint interval, thresholds and what goes into the card. Files stand
@@ -371,7 +384,7 @@ impl Recipe {
         }
         let mut value = serde_json::json!(recipe);
         for (at, keys) in [
-            ("", &["sources", "limits"][..]),
+            ("", &["sources", "limits", "intended_use", "folder"][..]),
             ("/training", &["threads", "checkpoint_minutes"]),
         ] {
             if let Some(object) = value.pointer_mut(at).and_then(|o| o.as_object_mut()) {
