@@ -12,6 +12,7 @@ mod eval;
 mod faithfulness;
 mod report;
 mod train;
+mod update;
 
 /// Makes and measures the model bundles that libbie loads, on a plain CPU.
 #[derive(Parser)]
@@ -24,6 +25,7 @@ pub struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Train(train::Train),
+    Update(update::Update),
     Report(report::Report),
     Ablate(ablate::Ablate),
     Eval(Box<eval::Eval>),
@@ -38,6 +40,7 @@ impl Arguments {
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Train(command) => command.run(),
+            Command::Update(command) => command.run(),
             Command::Report(command) => command.run(),
             Command::Ablate(command) => command.run(),
             Command::Eval(command) => command.run(),

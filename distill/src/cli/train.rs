@@ -10,7 +10,7 @@ use distill::error::Result;
 pub struct Train {
     /// The recipe (TOML).
     #[arg(long)]
-    recipe: PathBuf,
+    pub(super) recipe: PathBuf,
     /// Folder for checkpoints and bundles.
     #[arg(long)]
     out: PathBuf,

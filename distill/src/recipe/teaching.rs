@@ -1,7 +1,7 @@
 //! Who teaches, and what each term of the loss is worth. The formulas: docs/distilling.md.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +56,21 @@ pub struct EncoderTeacherSource {
     /// The bundle's hash, once it is opened: no key of the recipe, but part of what decides the outcome.
     #[serde(skip_deserializing, skip_serializing_if = "String::is_empty")]
     pub hash: String,
+}
+
+impl EncoderTeacherSource {
+    /// A teacher whose answers alone are taught.
+    pub fn answers(path: &Path) -> Self {
+        EncoderTeacherSource {
+            path: path.to_owned(),
+            map: BTreeMap::new(),
+            weight: one(),
+            hidden_weight: 0.0,
+            attention_weight: 0.0,
+            layers: LayerMap::default(),
+            hash: String::new(),
+        }
+    }
 }
 
 /// A map of layers.
