@@ -171,32 +171,22 @@ impl Bundle {
         let hash = hex_digest(&json);
 
         let staging = beside(dir, "tmp");
-        let io = |action, path: &Path| {
-            let path = path.display().to_string();
-            move |source| Error::Io {
-                action,
-                path,
-                source,
-            }
-        };
         if staging.exists() {
             fs::remove_dir_all(&staging).map_err(io("remove", &staging))?;
         }
-        fs::create_dir_all(&staging).map_err(io("create", &staging))?;
         let hash_line = format!("{hash}  {MANIFEST}\n");
         let own = [
             (MANIFEST, json.as_slice()),
             (MANIFEST_HASH, hash_line.as_bytes()),
         ];
-        for (name, bytes) in files
+        let files = files
             .iter()
-            .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
-            .chain(own)
-        {
-            let path = staging.join(name);
-            write_synced(&path, bytes).map_err(io("write", &path))?;
+            .map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+        if let Err(error) = stage(&staging, files.chain(own)) {
+            // It may be the room that is missing.
+            let _ = fs::remove_dir_all(&staging);
+            return Err(error);
         }
-        sync(&staging).map_err(io("write", &staging))?;
 
         let replaced = beside(dir, "old");
         if dir.exists() {
@@ -206,15 +196,39 @@ impl Bundle {
             if replaced.exists() && !dir.exists() {
                 let _ = fs::rename(&replaced, dir); // put back what was there; the first failure is the one to report
             }
+            let _ = fs::remove_dir_all(&staging);
             return Err(io("write", dir)(source));
         }
-        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            sync(parent).map_err(io("write", parent))?;
-        }
+        let parent = parent_of(dir);
+        sync(parent).map_err(io("write", parent))?;
         if replaced.exists() {
             fs::remove_dir_all(&replaced).map_err(io("remove", &replaced))?;
         }
         Ok(hash)
+    }
+
+    /// Puts right what a killed [`Bundle::write`] to `dir` has left beside it: a bundle that was put aside comes back if none is in its place, the
+    /// rest is removed. Only for one who knows that nobody writes there.
+    pub fn tidy(dir: &Path) -> Result<()> {
+        let folder = parent_of(dir);
+        let Ok(entries) = fs::read_dir(folder) else {
+            return Ok(()); // no folder, no rest
+        };
+        let name = dir.file_name().unwrap_or_default().to_string_lossy();
+        for entry in entries.flatten() {
+            let (rest, path) = (entry.file_name(), entry.path());
+            let rest = rest.to_string_lossy();
+            let is = |role: &str| {
+                rest.strip_prefix(&format!("{name}.{role}-"))
+                    .is_some_and(|process| process.parse::<u32>().is_ok())
+            };
+            if is("old") && !dir.exists() {
+                fs::rename(&path, dir).map_err(io("rename", &path))?;
+            } else if is("old") || is("tmp") {
+                fs::remove_dir_all(&path).map_err(io("remove", &path))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -414,6 +428,32 @@ fn beside(dir: &Path, role: &str) -> PathBuf {
         .to_os_string();
     name.push(format!(".{role}-{}", std::process::id()));
     dir.with_file_name(name)
+}
+
+fn parent_of(dir: &Path) -> &Path {
+    dir.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// Writes a folder of files, all of it on the disk.
+fn stage<'a>(dir: &Path, files: impl Iterator<Item = (&'a str, &'a [u8])>) -> Result<()> {
+    fs::create_dir_all(dir).map_err(io("create", dir))?;
+    for (name, bytes) in files {
+        let path = dir.join(name);
+        write_synced(&path, bytes).map_err(io("write", &path))?;
+    }
+    sync(dir).map_err(io("write", dir))
+}
+
+/// For `map_err`.
+fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.display().to_string();
+    move |source| Error::Io {
+        action,
+        path,
+        source,
+    }
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {

@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::eval::{self, Job, Report};
 use crate::export::{self, Precision};
 use crate::progress;
-use crate::train::{self, Run};
+use crate::train::{self, Resume, Run};
 
 /// F1 that int8 may lose against fp32 before it is said aloud.
 const TOLERANCE: f64 = 0.005;
@@ -19,14 +19,15 @@ const TOLERANCE: f64 = 0.005;
 /// `distill train`: trains, then writes OUT/fp32 and OUT/int8, each measured by the recipe's evaluation.
 ///
 /// # Errors
-/// As [`train::train`]; a bundle cannot be written or read back.
-pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<()> {
-    let Some(run) = train::train(recipe, out, resume)? else {
-        return Ok(());
+/// As [`train::train`]; SIGINT or SIGTERM came; a bundle cannot be written or read back.
+pub fn train(recipe: &Path, out: &Path, how: &Resume) -> Result<()> {
+    let Some(run) = train::train(recipe, out, how)? else {
+        return Err(progress::stopped());
     };
     let mut reports = Vec::new();
     for precision in [Precision::Float, Precision::Int8] {
         let dir = out.join(precision.as_str());
+        Bundle::tidy(&dir)?;
         // Measured through libbie as a host would use it, so the bundle is written first and its figures afterwards.
         let mut files = export::files(&run, precision)?;
         let mut write = |report: Option<&Report>| {
@@ -88,11 +89,18 @@ fn provenance(run: &Run, report: Option<&Report>) -> Value {
         object.remove("tokens_per_second"); // of this machine, not of the model
         object.remove("bundle_hash"); // of the bundle before it held its own figures
     }
-    json!({
+    let mut provenance = json!({
         "made_by": concat!("distill ", env!("CARGO_PKG_VERSION")),
         "recipe": run.recipe.identity(),
         "data": run.data,
         "losses": run.curve,
         "evaluation": evaluation,
-    })
+    });
+    if let Some(object) = provenance
+        .as_object_mut()
+        .filter(|_| !run.changes.is_empty())
+    {
+        object.insert("recipe_changes".to_owned(), json!(run.changes));
+    }
+    provenance
 }

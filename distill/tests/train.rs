@@ -290,9 +290,9 @@ fn an_interrupted_run_ends_as_the_unbroken_one() {
     let child = start(mini.train("broken", &["--resume"]));
     wait_for_checkpoint(&out, step);
     terminate(&child);
-    let said = stderr(&child.wait_with_output().unwrap(), 0);
+    let said = stderr(&child.wait_with_output().unwrap(), 143);
     assert!(
-        said.contains("stopped by a signal; the state is saved"),
+        said.contains("stopped by SIGTERM; the state is saved"),
         "{said}"
     );
     assert!(!out.join("fp32").exists());

@@ -9,10 +9,11 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::losses::Epoch;
 use super::supervised::Supervised;
-use super::trainer::{self, Plan, Trained};
+use super::trainer::{self, Changed, Plan, Trained};
 use crate::checkpoint::Folder;
 use crate::dataset;
 use crate::error::{Error, Result};
+use crate::files;
 use crate::optimizer::{Parameter, Settings};
 use crate::recipe::Recipe;
 use crate::student::encoder::Config;
@@ -33,32 +34,49 @@ pub struct Run {
     pub parameters: Parameters,
     /// Mean losses of each epoch.
     pub curve: Vec<Epoch>,
+    /// What changed in the recipe on the way.
+    pub changes: Vec<Changed>,
+    /// The folder of checkpoints: nobody else trains into the run's folder before this is dropped.
+    pub checkpoints: Folder,
     /// What was trained on, in words.
     pub data: String,
 }
 
-/// Trains by `recipe`, keeping checkpoints in `out`; with `resume` goes on from the newest one.
-/// `None`: SIGINT or SIGTERM came, the state is saved and a resumed run goes on from here.
+/// What is gone on with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Resume {
+    /// Go on from the newest checkpoint, if there is one.
+    pub resume: bool,
+    /// Keys of the recipe that may have changed since: `training` and `distillation`, or keys in them.
+    pub allow_changed: Vec<String>,
+}
+
+/// Trains by `recipe`, keeping checkpoints in `out`. `None`: SIGINT or SIGTERM came, the state is saved and a resumed run goes on from here.
 ///
 /// # Errors
-/// The recipe, a data file, the base weights or every checkpoint is bad (nothing has been trained then); the folder holds another run;
-/// the loss is no longer a number (the last checkpoint stays); the disk is full.
-pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
+/// The recipe, a data file, the base weights or every checkpoint is bad (nothing has been trained then); the folder holds another run, or
+/// another process trains into it; the disk has no room for the run; see [`trainer::train`].
+pub fn train(recipe: &Path, out: &Path, how: &Resume) -> Result<Option<Run>> {
+    if let Some(key) = how.allow_changed.iter().find(|key| !changeable(key)) {
+        return Err(Error::Usage(format!(
+            "--allow-changed {key}: only what is in `training` and `distillation` can change on the way"
+        )));
+    }
     let recipe = Recipe::read(recipe)?;
     let base = recipe.resolve(&recipe.student.base);
     let (config, mut parameters) = Parameters::from_folder(&base)?;
     check_sizes(&recipe, &config)?;
     let tokenizer = read_tokenizer(&base, &config)?;
     let data = dataset::load(&recipe, &tokenizer)?;
-    let folder = Folder::open(&out.join("checkpoints"))?;
-    if !resume && !folder.list()?.is_empty() {
+    let checkpoints = Folder::open(&out.join("checkpoints"))?;
+    if !how.resume && !checkpoints.list()?.is_empty() {
         return Err(Error::Usage(format!(
             "{} holds checkpoints of an earlier run; add --resume to go on with it, or choose another folder",
             out.display()
         )));
     }
-    let checkpoint = if resume {
-        folder.load(&recipe.identity())?
+    let checkpoint = if how.resume {
+        checkpoints.load_changed(&recipe.identity(), &how.allow_changed)?
     } else {
         None
     };
@@ -67,13 +85,18 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
     let types = recipe.schema.entities.len();
     parameters.add_heads(types, relations, || normal(&mut random), config.hidden_size);
     let plan = plan(&recipe, &parameters);
+    check_room(out, &plan, &parameters)?;
     let mut task = Supervised::new(&recipe, &config, relations, &data)?;
     eprintln!("distill: {}", data.summary);
-    let Some(trained) = trainer::train(&mut task, parameters, &plan, &folder, checkpoint)? else {
-        eprintln!("distill: stopped by a signal; the state is saved, go on with --resume");
+    let Some(trained) = trainer::train(&mut task, parameters, &plan, &checkpoints, checkpoint)?
+    else {
         return Ok(None);
     };
-    let Trained { parameters, curve } = trained;
+    let Trained {
+        parameters,
+        curve,
+        changes,
+    } = trained;
     let data = data.summary.to_string();
     Ok(Some(Run {
         recipe,
@@ -82,8 +105,26 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
         relations,
         parameters,
         curve,
+        changes,
+        checkpoints,
         data,
     }))
+}
+
+fn changeable(key: &str) -> bool {
+    let table = key.split('.').next().unwrap_or_default();
+    ["training", "distillation"].contains(&table)
+}
+
+/// Refuses to begin what the disk will not hold: the checkpoints (a third one while it is written), and twice the bundles, since a new one is
+/// written before the old one goes. What the run's folder holds already is counted as room.
+fn check_room(out: &Path, plan: &Plan, parameters: &Parameters) -> Result<()> {
+    const ROOM: [(u64, &str); 2] = [(3 * 12, "checkpoints"), (2 * 6, "bundles")];
+    let trained: usize = plan.trained.iter().map(Parameter::len).sum();
+    let all: usize = parameters.0.values().map(|p| p.data.len()).sum();
+    let [checkpoints, bundles] = ROOM;
+    let needed = checkpoints.0 * trained as u64 + bundles.0 * all as u64;
+    files::need(out, needed.saturating_sub(files::size(out)))
 }
 
 /// `tokenizer.json`, else `vocab.txt` with what `tokenizer_config.json` says of case (lower-cased if it says nothing, as BERT's own tokenizer).
@@ -174,6 +215,8 @@ fn plan(recipe: &Recipe, parameters: &Parameters) -> Plan {
         warmup: t.warmup,
         threads: t.threads,
         interval: Duration::from_secs_f32(60.0 * t.checkpoint_minutes),
+        background: t.checkpoint_in_background,
+        explosion: t.explosion,
         identity: recipe.identity(),
     }
 }
