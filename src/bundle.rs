@@ -211,8 +211,9 @@ impl Bundle {
     /// rest is removed. Only for one who knows that nobody writes there.
     pub fn tidy(dir: &Path) -> Result<()> {
         let folder = parent_of(dir);
-        let Ok(entries) = fs::read_dir(folder) else {
-            return Ok(()); // no folder, no rest
+        let entries = match fs::read_dir(folder) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(io("read", folder))?,
         };
         let name = dir.file_name().unwrap_or_default().to_string_lossy();
         for entry in entries.flatten() {
@@ -557,6 +558,24 @@ mod tests {
         );
         let line = fs::read_to_string(dir.join(MANIFEST_HASH)).unwrap();
         assert_eq!(line, format!("{hash}  manifest.json\n"));
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_put_right() {
+        let (folder, dir, hash) = written();
+        let beside = |name: &str| folder.path().join(name);
+        fs::rename(&dir, beside("model.bundle.old-7")).unwrap();
+        for other in ["model.bundle.tmp-7", "model.bundle.tmp-mine"] {
+            fs::create_dir(beside(other)).unwrap();
+        }
+        Bundle::tidy(&dir).unwrap();
+        assert_eq!(Bundle::open(&dir).unwrap().hash, hash);
+        assert!(!beside("model.bundle.tmp-7").exists());
+        assert!(beside("model.bundle.tmp-mine").exists(), "not ours");
+        fs::create_dir(beside("model.bundle.old-8")).unwrap();
+        Bundle::tidy(&dir).unwrap();
+        assert!(!beside("model.bundle.old-8").exists());
+        Bundle::tidy(Path::new("no such folder/bundle")).unwrap();
     }
 
     #[test]

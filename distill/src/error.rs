@@ -48,7 +48,7 @@ pub enum Error {
     /// Training went wrong although its input was well-formed (a loss that is not a number, a graph that does not fit).
     #[error("{0}")]
     Training(String),
-    /// The training itself broke down: a loss or gradient that is no number, or far beyond what it was. The state before it is saved.
+    /// The training itself broke down: a loss or gradient that is no number, or far beyond what it was. The last sound state is kept.
     #[error("{0}")]
     Diverged(String),
     /// SIGINT or SIGTERM came (its number), and what was done is saved.

@@ -76,15 +76,24 @@ pub fn need(folder: &Path, bytes: u64) -> Result<()> {
     }
 }
 
-/// Bytes of all files of a folder and its folders; what cannot be read counts nothing.
-pub fn size(folder: &Path) -> u64 {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let of = |entry: fs::DirEntry| match entry.metadata() {
-        Ok(about) if about.is_dir() => size(&entry.path()),
-        Ok(about) => about.len(),
-        Err(_) => 0,
+/// Bytes of all files of a folder and its folders; 0 if there is none.
+///
+/// # Errors
+/// A folder cannot be read.
+pub fn size(folder: &Path) -> Result<u64> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries.map_err(Error::io("read", folder))?,
     };
-    entries.map(of).sum()
+    let mut sum = 0;
+    for entry in entries.flatten() {
+        sum += match entry.metadata() {
+            Ok(about) if about.is_dir() => size(&entry.path())?,
+            Ok(about) => about.len(),
+            Err(_) => 0, // gone meanwhile
+        };
+    }
+    Ok(sum)
 }
 
 fn partial(path: &Path) -> PathBuf {
@@ -134,9 +143,9 @@ mod tests {
         fs::create_dir(folder.path().join("inner")).unwrap();
         write(&folder.path().join("inner/a"), b"12345").unwrap();
         fs::write(folder.path().join(".tmp-b"), b"123").unwrap();
-        assert_eq!(size(folder.path()), 8);
+        assert_eq!(size(folder.path()).unwrap(), 8);
         clear_partial(folder.path()).unwrap();
-        assert_eq!(size(folder.path()), 5);
+        assert_eq!(size(folder.path()).unwrap(), 5);
         let free = free(folder.path()).unwrap();
         need(folder.path(), free / 2).unwrap();
         let error = need(folder.path(), u64::MAX).unwrap_err();

@@ -206,6 +206,19 @@ impl Folder {
         Ok(files.into_iter().rev().map(|(_, path)| path).collect())
     }
 
+    /// Removes the checkpoint of a step, if there is one.
+    ///
+    /// # Errors
+    /// The operating system refuses.
+    pub fn discard(&self, step: u64) -> Result<()> {
+        for path in self.list()? {
+            if step_of(&path) == Some(step) {
+                fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The folder.
     pub fn path(&self) -> &Path {
         &self.path

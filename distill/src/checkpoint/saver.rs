@@ -161,6 +161,18 @@ impl<'scope, 'env> Saver<'scope, 'env> {
         Ok(())
     }
 
+    /// Removes the checkpoint of a step that turned out bad; the step of the one that stays.
+    pub fn discard(&mut self, step: u64) -> Option<u64> {
+        if let Some(writing) = self.writing.take() {
+            self.collect(writing);
+        }
+        if let Err(error) = self.folder.discard(step) {
+            eprintln!("distill: {error}");
+        }
+        let left = self.folder.list().unwrap_or_default();
+        left.first().and_then(|path| super::step_of(path))
+    }
+
     fn collect(&mut self, writing: Writing<'scope>) {
         let Writing {
             step,

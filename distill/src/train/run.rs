@@ -124,7 +124,7 @@ fn check_room(out: &Path, plan: &Plan, parameters: &Parameters) -> Result<()> {
     let all: usize = parameters.0.values().map(|p| p.data.len()).sum();
     let [checkpoints, bundles] = ROOM;
     let needed = checkpoints.0 * trained as u64 + bundles.0 * all as u64;
-    files::need(out, needed.saturating_sub(files::size(out)))
+    files::need(out, needed.saturating_sub(files::size(out)?))
 }
 
 /// `tokenizer.json`, else `vocab.txt` with what `tokenizer_config.json` says of case (lower-cased if it says nothing, as BERT's own tokenizer).

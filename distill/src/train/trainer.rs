@@ -126,7 +126,7 @@ pub const NORM: f32 = 100.0;
 /// `None`: SIGINT or SIGTERM came; the state is saved. From the return on, a signal ends the process at once.
 ///
 /// # Errors
-/// [`Error::Diverged`]: loss or gradient is no number or explodes; nothing has moved in that step, and the state before it is saved. The checkpoint does
+/// [`Error::Diverged`]: loss or gradient is no number or explodes; nothing has moved in that step, and the last sound state is kept. The checkpoint does
 /// not fit, the end cannot be saved (a full disk), the runtime fails.
 pub fn train(
     task: &mut impl Task,
@@ -148,6 +148,7 @@ pub fn train(
             let warnings = checkpoint.warnings.iter();
             warnings.for_each(|w| eprintln!("distill: {w}"));
             trainer.restore(checkpoint)?;
+            eprintln!("distill: going on after step {}", trainer.done);
             Some(trainer.done)
         }
         None => None,
@@ -205,7 +206,7 @@ impl Trainer<'_> {
             let (losses, tokens) = match self.step(task, factor) {
                 Err(Error::Diverged(why)) => {
                     progress.finish();
-                    return Err(self.diverged(&why, saver, stop));
+                    return Err(self.diverged(&why, task, saver, stop));
                 }
                 outcome => outcome?,
             };
@@ -228,17 +229,49 @@ impl Trainer<'_> {
         Ok(finished)
     }
 
-    /// Saves the state, which the step that diverged has not touched; the error says what to do.
-    fn diverged(&self, why: &str, saver: &mut Saver, stop: &AtomicBool) -> Error {
-        let saved = match saver.finish(&self.state(), &self.tensors(), stop, true) {
-            Ok(()) => format!("the state before it, of step {}, is saved", self.done),
-            Err(_) => "the checkpoint before it stays".to_owned(),
+    /// What to say of a step that diverged, and which state to keep. Nothing has moved in that step; but if the step before it went too far, it shows only now,
+    /// on that step's own batch, too. Such a state is not worth keeping: the checkpoint before it is.
+    fn diverged(
+        &self,
+        why: &str,
+        task: &mut impl Task,
+        saver: &mut Saver,
+        stop: &AtomicBool,
+    ) -> Error {
+        let good = self.done > 0 && self.is_sound(task);
+        let kept = if good {
+            match saver.finish(&self.state(), &self.tensors(), stop, true) {
+                Ok(()) => format!("The state after step {} is sound and saved", self.done),
+                Err(_) => "The checkpoint before it stays".to_owned(),
+            }
+        } else {
+            match saver.discard(self.done) {
+                Some(step) => format!(
+                    "The step before it went wrong already; the checkpoint of step {step} stays"
+                ),
+                None => {
+                    "The step before it went wrong already, and no checkpoint is older".to_owned()
+                }
+            }
         };
         Error::Diverged(format!(
-            "stopped at step {}: {why}. Nothing has moved in it; {saved}. Lower the rates or raise the warm-up in the recipe and go on with --resume --allow-changed training; \
-             if it stops again soon, remove the newest file of the checkpoints to go on from the one before",
+            "stopped at step {}: {why}. {kept}. Lower training.encoder_rate and training.head_rate or raise training.warmup, \
+             then go on with --resume --allow-changed training",
             self.done + 1
         ))
+    }
+
+    /// Whether the last batch that was learned from has a loss within the limits.
+    fn is_sound(&self, task: &mut impl Task) -> bool {
+        let limit = self.kept.losses.limit(self.plan.explosion);
+        let mut losses = Losses::default();
+        (0..task.parts().max(1)).all(|part| {
+            let run = task.run(&self.parameters, self.done - 1, part);
+            run.is_ok_and(|part| {
+                losses.add(&part.losses);
+                judge(&losses, limit).is_ok()
+            })
+        })
     }
 
     /// One step; its losses and the number of tokens read.
