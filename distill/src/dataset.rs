@@ -13,6 +13,7 @@ use bie::text::window::windows;
 
 use crate::corpus::{Corpus, Document, Mention, pubtator};
 use crate::error::{Error, Result};
+use crate::progress;
 use crate::recipe::{CorpusSource, Format, Recipe, RelationType, Schema};
 
 mod order;
@@ -151,7 +152,9 @@ pub fn load(recipe: &Recipe, encoder: &Encoder) -> Result<Dataset> {
         let read = read_corpus(corpus.format, &path)?;
         dataset.summary.duplicates += read.duplicates;
         let before = dataset.items.len();
-        for document in &read.documents {
+        let tick = progress::count("documents cut into windows");
+        for (n, document) in read.documents.iter().enumerate() {
+            tick(n + 1, read.documents.len());
             if held_out.contains(&document.id) {
                 dataset.summary.held_out += 1;
                 continue;

@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
@@ -50,6 +52,27 @@ pub fn clear_partial(folder: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// SHA-256 of a file's bytes, in lower-case hex.
+///
+/// # Errors
+/// It cannot be read.
+pub fn sha256(path: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    let mut file = File::open(path).map_err(Error::io("read", path))?;
+    let mut chunk = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut chunk).map_err(Error::io("read", path))? {
+            0 => break,
+            n => hash.update(chunk.get(..n).unwrap_or_default()),
+        }
+    }
+    Ok(hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
 }
 
 /// Bytes that a person without special rights can still write to the disk of an existing folder. Quotas are not seen.
@@ -135,6 +158,18 @@ mod tests {
         );
         assert_eq!(fs::read(&path).unwrap(), b"second");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_hash_is_that_of_sha256sum() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("abc");
+        write(&path, b"abc").unwrap();
+        let hash = sha256(&path).unwrap();
+        assert!(
+            hash.starts_with("ba7816bf8f01cfea") && hash.ends_with("f20015ad"),
+            "{hash}"
+        );
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl Run {
         mini.edit(
             "mini.toml",
             "epochs = 80",
-            "epochs = 6\ncheckpoint_minutes = 0.002",
+            "epochs = 6\ncheckpoint_minutes = 0.005",
         );
         Run { mini }
     }
@@ -433,7 +433,7 @@ fn a_training_that_diverges_keeps_its_last_sound_state() {
     };
     run.mini.edit(
         "mini.toml",
-        "checkpoint_minutes = 0.002",
+        "checkpoint_minutes = 0.005",
         "checkpoint_minutes = 1",
     );
     rates("5e-3", "1.0");

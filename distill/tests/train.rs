@@ -322,7 +322,8 @@ fn an_interrupted_run_ends_as_the_unbroken_one() {
     mini.edit("mini.toml", "weight_decay = 0.01", "weight_decay = 0.02");
     let other = stderr(&mini.train("broken", &["--resume"]).output().unwrap(), 1);
     assert!(
-        other.contains("another recipe (training.weight_decay") && other.lines().count() == 1,
+        other.contains("another recipe or other files (training.weight_decay")
+            && other.lines().count() == 1,
         "{other}"
     );
     mini.edit("mini.toml", "weight_decay = 0.02", "weight_decay = 0.01");

@@ -268,7 +268,7 @@ impl Folder {
                         return Err(Error::file(
                             &path,
                             format!(
-                                "the checkpoint is of another recipe ({what}); restore the recipe, allow the change (--allow-changed KEY), or give another --out"
+                                "the checkpoint is of another recipe or other files ({what}); restore them, allow a change of the recipe (--allow-changed KEY), or give another --out"
                             ),
                         ));
                     }

@@ -22,6 +22,11 @@ pub(super) struct Pace {
     failed: bool,
     /// How long the training stood still for the last save.
     waited: Duration,
+    /// Since the first step: saves, how long the training stood still for all of them, and the most that a kill would have cost.
+    begun: Instant,
+    saves: u32,
+    waited_in_all: Duration,
+    most: Duration,
     /// The longest recent step: none can be broken off.
     step: Duration,
 }
@@ -36,6 +41,10 @@ impl Pace {
             took: Duration::ZERO,
             failed: false,
             waited: Duration::ZERO,
+            begun: now,
+            saves: 0,
+            waited_in_all: Duration::ZERO,
+            most: Duration::ZERO,
             step: Duration::ZERO,
         }
     }
@@ -51,7 +60,10 @@ impl Pace {
         self.ended = now;
         self.failed = failed;
         self.waited = waited;
+        self.waited_in_all += waited;
         if !failed {
+            self.saves += 1;
+            self.most = self.most.max(now - self.safe);
             self.took = now - taken;
             self.safe = taken;
         }
@@ -66,6 +78,17 @@ impl Pace {
         let next = self.took + self.took / 4 + self.step;
         let wish = self.waited.mul_f64(1.0 / SHARE - 1.0).max(self.bound / 2);
         rested >= wish || now - self.safe + next >= self.bound
+    }
+
+    /// What saving has cost until now, in words.
+    pub(super) fn summary(&self, now: Instant) -> String {
+        let waited = self.waited_in_all.as_secs_f64();
+        format!(
+            "saved {} times; training waited {waited:.1} s for it ({:.1} %); a kill would have cost {:.0} s at most",
+            self.saves,
+            100.0 * waited / (now - self.begun).as_secs_f64().max(1e-9),
+            self.most.as_secs_f64()
+        )
     }
 
     /// The share of the time that saving takes, if the bound keeps it from staying under [`SHARE`].
@@ -142,6 +165,10 @@ mod tests {
         assert_eq!(pace.too_much(), None);
         pace.ended(start, start + 10 * SECOND, 10 * SECOND, false);
         assert!(pace.too_much().unwrap() > 0.15);
+        assert_eq!(
+            pace.summary(start + 110 * SECOND),
+            "saved 2 times; training waited 11.0 s for it (10.0 %); a kill would have cost 10 s at most"
+        );
     }
 
     #[test]

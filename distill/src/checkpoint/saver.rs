@@ -161,6 +161,11 @@ impl<'scope, 'env> Saver<'scope, 'env> {
         Ok(())
     }
 
+    /// What saving has cost, in words.
+    pub fn summary(&self) -> String {
+        self.pace.summary(Instant::now())
+    }
+
     /// Removes the checkpoint of a step that turned out bad; the step of the one that stays.
     pub fn discard(&mut self, step: u64) -> Option<u64> {
         if let Some(writing) = self.writing.take() {

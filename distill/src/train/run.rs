@@ -1,11 +1,13 @@
 //! One training run: from a recipe to trained parameters, through checkpoints.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bie::encode::Encoder;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde_json::Value;
 
 use super::losses::Epoch;
 use super::supervised::Supervised;
@@ -75,8 +77,9 @@ pub fn train(recipe: &Path, out: &Path, how: &Resume) -> Result<Option<Run>> {
             out.display()
         )));
     }
+    let identity = identity(&recipe, &base)?;
     let checkpoint = if how.resume {
-        checkpoints.load_changed(&recipe.identity(), &how.allow_changed)?
+        checkpoints.load_changed(&identity, &how.allow_changed)?
     } else {
         None
     };
@@ -84,7 +87,7 @@ pub fn train(recipe: &Path, out: &Path, how: &Resume) -> Result<Option<Run>> {
     let mut random = ChaCha8Rng::seed_from_u64(recipe.seed);
     let types = recipe.schema.entities.len();
     parameters.add_heads(types, relations, || normal(&mut random), config.hidden_size);
-    let plan = plan(&recipe, &parameters);
+    let plan = plan(&recipe, &parameters, identity);
     check_room(out, &plan, &parameters)?;
     let mut task = Supervised::new(&recipe, &config, relations, &data)?;
     eprintln!("distill: {}", data.summary);
@@ -109,6 +112,41 @@ pub fn train(recipe: &Path, out: &Path, how: &Resume) -> Result<Option<Run>> {
         checkpoints,
         data,
     }))
+}
+
+/// What decides the outcome: the recipe, and the content of every file that it names.
+fn identity(recipe: &Recipe, base: &Path) -> Result<Value> {
+    let mut paths: Vec<PathBuf> = recipe.corpora.iter().map(|c| c.path.clone()).collect();
+    paths.extend(recipe.teachers.iter().map(|t| t.path.clone()));
+    if let Some(evaluation) = &recipe.evaluation {
+        paths.push(evaluation.path.clone());
+        paths.extend(evaluation.relations_from.clone());
+    }
+    let mut paths: Vec<PathBuf> = paths.iter().map(|path| recipe.resolve(path)).collect();
+    let read = fs::read_dir(base).map_err(Error::io("read", base))?;
+    let mut of_base: Vec<PathBuf> = read.flatten().map(|entry| entry.path()).collect();
+    of_base.sort();
+    let matters = |path: &PathBuf| {
+        let kind = path.extension().unwrap_or_default().to_string_lossy();
+        path.is_file() && ["json", "txt", "safetensors", "bin"].contains(&kind.as_ref())
+    };
+    paths.extend(of_base.into_iter().filter(matters));
+    let mut hashes = serde_json::Map::new();
+    for path in paths {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let hash = files::sha256(&path)?;
+        // Two files of one name stand for themselves in their order.
+        let mut key = name.to_string();
+        while hashes.contains_key(&key) {
+            key.push('\'');
+        }
+        hashes.insert(key, hash.into());
+    }
+    let mut identity = recipe.identity();
+    if let Some(object) = identity.as_object_mut() {
+        object.insert("files".to_owned(), hashes.into());
+    }
+    Ok(identity)
 }
 
 fn changeable(key: &str) -> bool {
@@ -194,7 +232,7 @@ fn relation_head(recipe: &Recipe, config: &Config) -> Option<RelationHead> {
 }
 
 /// How the recipe says that `parameters` are trained.
-fn plan(recipe: &Recipe, parameters: &Parameters) -> Plan {
+fn plan(recipe: &Recipe, parameters: &Parameters, identity: Value) -> Plan {
     let t = &recipe.training;
     let trained = parameters.0.iter().map(|(name, p)| {
         let rate = if name.starts_with("heads.") {
@@ -217,7 +255,7 @@ fn plan(recipe: &Recipe, parameters: &Parameters) -> Plan {
         interval: Duration::from_secs_f32(60.0 * t.checkpoint_minutes),
         background: t.checkpoint_in_background,
         explosion: t.explosion,
-        identity: recipe.identity(),
+        identity,
     }
 }
 

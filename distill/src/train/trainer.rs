@@ -196,6 +196,7 @@ impl Trainer<'_> {
     fn run(&mut self, task: &mut impl Task, saver: &mut Saver, stop: &AtomicBool) -> Result<bool> {
         let epochs = u64::from(self.plan.epochs);
         let total = self.per_epoch * epochs;
+        let before = self.done;
         let mut progress = Progress::new(total, self.done, epochs);
         let rates = self.plan.trained.iter().map(|p| p.rate);
         let rate = rates.fold(f32::INFINITY, f32::min);
@@ -223,8 +224,9 @@ impl Trainer<'_> {
         progress.finish();
         // A signal in the very last step also ends the run here: what follows is resumed, too.
         let finished = self.done >= total && !stop.load(Ordering::Relaxed);
-        if self.done > 0 {
+        if self.done > before {
             saver.finish(&self.state(), &self.tensors(), stop, false)?;
+            eprintln!("distill: {}", saver.summary());
         }
         Ok(finished)
     }
