@@ -12,6 +12,7 @@ use bie::text::window::windows;
 
 use crate::corpus::{self, Document, Mention};
 use crate::error::{Error, Result};
+use crate::progress;
 use crate::recipe::{CorpusSource, Recipe, RelationType, Schema};
 use crate::teacher::encoder::{EncoderTeachers, Opinion, Window};
 
@@ -178,7 +179,9 @@ pub fn load(
         dataset.summary.duplicates += read.duplicates;
         dataset.summary.defects += read.defects.len();
         let before = dataset.items.len();
-        for document in &read.documents {
+        let tick = progress::count("documents cut into windows");
+        for (n, document) in read.documents.iter().enumerate() {
+            tick(n + 1, read.documents.len());
             if held_out.contains(&document.id) || held_out.contains(&document.text) {
                 dataset.summary.held_out += 1;
                 continue;

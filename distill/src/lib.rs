@@ -13,6 +13,7 @@ pub mod error;
 pub mod eval;
 pub mod export;
 pub mod faithfulness;
+pub mod files;
 pub mod finish;
 pub mod graph;
 pub mod memory;

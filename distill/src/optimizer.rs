@@ -66,7 +66,9 @@ impl Parameter {
         }
     }
 
-    fn len(&self) -> usize {
+    /// Number of its values.
+    #[allow(clippy::len_without_is_empty)] // one without values is none
+    pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
@@ -105,6 +107,8 @@ pub struct AdamW {
     settings: Settings,
     parameters: Vec<Parameter>,
     moments: Vec<Moments>,
+    /// A step whose gradient has a greater norm is refused.
+    limit: f32,
 }
 
 /// One contiguous piece of one parameter.
@@ -142,7 +146,13 @@ impl AdamW {
             settings,
             parameters,
             moments,
+            limit: f32::INFINITY,
         }
+    }
+
+    /// From now on steps are refused whose gradient, before clipping, has a greater norm.
+    pub fn refuse_above(&mut self, norm: f32) {
+        self.limit = norm;
     }
 
     /// The parameters, in the order in which [`AdamW::step`] expects values and gradients.
@@ -154,7 +164,8 @@ impl AdamW {
     /// Returns the global norm before clipping.
     ///
     /// # Errors
-    /// A gradient is not finite (nothing has moved then), or a list, slice or row does not fit the parameters.
+    /// [`Error::Diverged`]: the gradient is not finite, or its norm is above the limit (nothing has moved then). A list, slice or row does not
+    /// fit the parameters.
     pub fn step(
         &mut self,
         values: &mut [&mut [f32]],
@@ -181,10 +192,13 @@ impl AdamW {
             .collect();
         let norm = global_norm(&flat, threads);
         if !norm.is_finite() {
-            return Err(Error::Training(
-                "the gradient is not finite; lower the rates, or resume from a checkpoint"
-                    .to_owned(),
-            ));
+            return Err(Error::Diverged("the gradient is not a number".to_owned()));
+        }
+        if norm > f64::from(self.limit) {
+            return Err(Error::Diverged(format!(
+                "the gradient's norm is {norm:.3e}, above the limit of {:.3e}",
+                self.limit
+            )));
         }
         let scale = if norm > f64::from(self.settings.clip) {
             (f64::from(self.settings.clip) / norm) as f32
@@ -679,7 +693,7 @@ mod tests {
                 "do not fit",
             ),
             (Gradient::Dense(&[1.0]), "do not fit"),
-            (Gradient::Dense(&[1.0, f32::NAN]), "not finite"),
+            (Gradient::Dense(&[1.0, f32::NAN]), "not a number"),
         ] {
             let error = adam
                 .step(&mut [&mut e], &[gradient], 1.0, 1)

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use distill::error::Result;
+use distill::train::Resume;
 
 /// Trains a student by a recipe; writes the bundles OUT/fp32 and OUT/int8, measures them and reports in OUT/report.html.
 #[derive(Args)]
@@ -17,10 +18,17 @@ pub struct Train {
     /// Go on from the newest checkpoint in OUT.
     #[arg(long)]
     resume: bool,
+    /// With --resume: a key of the recipe that may have changed since, such as training.encoder_rate, or training for all of its table; can be repeated.
+    #[arg(long, value_name = "KEY", requires = "resume")]
+    allow_changed: Vec<String>,
 }
 
 impl Train {
     pub fn run(self) -> Result<()> {
-        distill::finish::train(&self.recipe, &self.out, self.resume).map(drop)
+        let how = Resume {
+            resume: self.resume,
+            allow_changed: self.allow_changed,
+        };
+        distill::finish::train(&self.recipe, &self.out, &how)
     }
 }

@@ -173,6 +173,10 @@ fn half() -> f32 {
     0.5
 }
 
+fn yes() -> bool {
+    true
+}
+
 /// One corpus to train on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -226,9 +230,15 @@ pub struct Training {
     /// Threads.
     #[serde(default = "Training::threads")]
     pub threads: usize,
-    /// Minutes between checkpoints.
+    /// Minutes of work that a kill may cost; see [`crate::checkpoint::Saver`].
     #[serde(default = "Training::checkpoint_minutes")]
     pub checkpoint_minutes: f32,
+    /// Write checkpoints while the training goes on, from a copy in memory: see [`crate::checkpoint::Habit`].
+    #[serde(default = "yes")]
+    pub checkpoint_in_background: bool,
+    /// A loss above so many times the highest typical one ends the training; 0: only one that is no number. See [`crate::train::watch::Watch`].
+    #[serde(default = "Training::explosion")]
+    pub explosion: f32,
     /// Weight of the entity loss.
     #[serde(default = "Training::loss_weight")]
     pub entity_loss_weight: f32,
@@ -258,7 +268,10 @@ impl Training {
         1
     }
     fn checkpoint_minutes() -> f32 {
-        5.0
+        1.0
+    }
+    fn explosion() -> f32 {
+        10.0
     }
     fn loss_weight() -> f32 {
         1.0
@@ -354,7 +367,8 @@ impl Recipe {
         &self.file
     }
 
-    /// Everything that decides the trained weights: all but threads, checkpoint interval, thresholds and what goes into the card. Files stand
+    /// Everything that decides the trained weights: all but threads, how checkpoints are made, when a loss explodes, thresholds and what goes
+    /// into the card. Files stand
     /// by name alone: a folder may move.
     ///
     /// A checkpoint carries this, and is only resumed by a recipe with the same.
@@ -385,7 +399,15 @@ impl Recipe {
         let mut value = serde_json::json!(recipe);
         for (at, keys) in [
             ("", &["sources", "limits", "intended_use", "folder"][..]),
-            ("/training", &["threads", "checkpoint_minutes"]),
+            (
+                "/training",
+                &[
+                    "threads",
+                    "checkpoint_minutes",
+                    "checkpoint_in_background",
+                    "explosion",
+                ],
+            ),
         ] {
             if let Some(object) = value.pointer_mut(at).and_then(|o| o.as_object_mut()) {
                 keys.iter().for_each(|key| drop(object.remove(*key)));

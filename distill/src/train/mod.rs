@@ -9,6 +9,7 @@ pub mod run;
 pub mod step;
 pub mod supervised;
 pub mod trainer;
+pub mod watch;
 
 pub use losses::Epoch;
-pub use run::{Run, train};
+pub use run::{Resume, Run, train};
