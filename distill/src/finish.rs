@@ -10,6 +10,7 @@ use crate::card;
 use crate::error::Result;
 use crate::eval::{self, Job, Report};
 use crate::export::{self, Precision};
+use crate::memory;
 use crate::progress;
 use crate::train::{self, Run};
 
@@ -20,8 +21,8 @@ const TOLERANCE: f64 = 0.005;
 ///
 /// # Errors
 /// As [`train::train`]; a bundle cannot be written or read back.
-pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<()> {
-    let Some(run) = train::train(recipe, out, resume)? else {
+pub fn train(recipe: &Path, out: &Path, resume: bool, memory: Option<u64>) -> Result<()> {
+    let Some(run) = train::train(recipe, out, resume, memory)? else {
         return Ok(());
     };
     let mut reports = Vec::new();
@@ -43,6 +44,9 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<()> {
         }
         eprintln!("distill: wrote {} ({hash})", dir.display());
         reports.extend(report);
+    }
+    if let Some(peak) = memory::peak() {
+        eprintln!("distill: memory, {} at most were held", memory::show(peak));
     }
     if let [float, int8] = reports.as_slice() {
         for (what, f, q) in [

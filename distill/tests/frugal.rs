@@ -36,7 +36,8 @@ fn gradients(mini: &Mini) -> (usize, BTreeMap<String, Vec<f32>>) {
         (n.wrapping_mul(2_654_435_761) >> 8) as f32 / 8_388_608.0 - 1.0
     };
     parameters.add_heads(2, Some(head), noise, config.hidden_size);
-    let mut task = Supervised::new(&recipe, &config, Some(head), &data).unwrap();
+    let spec = Supervised::spec(&recipe, &config, Some(head));
+    let mut task = Supervised::new(&recipe, spec, &data).unwrap();
     let parts = task.parts(1);
     let mut sums: BTreeMap<String, Vec<f32>> = BTreeMap::new();
     let mut add = |name: &str, at: usize, values: &[f32], len: usize| {

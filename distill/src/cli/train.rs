@@ -17,10 +17,13 @@ pub struct Train {
     /// Go on from the newest checkpoint in OUT.
     #[arg(long)]
     resume: bool,
+    /// The most memory that the process may take, such as 4GiB: steps are split into parts that fit, with the same result up to rounding.
+    #[arg(long, value_name = "AMOUNT", value_parser = distill::memory::parse)]
+    memory: Option<u64>,
 }
 
 impl Train {
     pub fn run(self) -> Result<()> {
-        distill::finish::train(&self.recipe, &self.out, self.resume)
+        distill::finish::train(&self.recipe, &self.out, self.resume, self.memory)
     }
 }

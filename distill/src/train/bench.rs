@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::batch::{Weights, assemble};
+use super::budget::{Budget, Extents};
 use super::dropout::{self, Draw};
 use super::step::{Step, StepSpec};
 use super::trainer::Sums;
@@ -68,6 +69,8 @@ pub struct Report {
     pub parameters: usize,
     /// Those of them that are trained.
     pub trained: usize,
+    /// What it was estimated to hold at most, in bytes.
+    pub estimated_bytes: u64,
     /// The most that the process held, in bytes.
     pub peak_bytes: Option<u64>,
 }
@@ -118,6 +121,15 @@ pub fn run(job: &Job) -> Result<Report> {
         temperature: 1.0,
         trainable: job.trainable,
     };
+    let held = memory::resident().unwrap_or_default();
+    let need = Budget {
+        spec: spec.clone(),
+        windows: batch * job.accumulate,
+        extents: Extents::of(items.iter().copied()),
+        parameters: &parameters,
+        held,
+    }
+    .need();
     let mut step = Step::new(spec, job.threads)?;
     let trained: Vec<Parameter> = parameters
         .0
@@ -133,6 +145,7 @@ pub fn run(job: &Job) -> Result<Report> {
             .sum(),
         ..Report::default()
     };
+    report.estimated_bytes = need.total();
     let mut optimizer = AdamW::new(Settings::default(), trained);
     let mut masks = Vec::new();
     let mut seconds = Phases::default();

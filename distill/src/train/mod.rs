@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod bench;
+pub mod budget;
 mod dropout;
 pub mod losses;
 pub mod run;

@@ -7,12 +7,15 @@ use bie::encode::Encoder;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use super::budget::{Budget, Extents};
 use super::losses::Epoch;
+use super::step::StepSpec;
 use super::supervised::Supervised;
 use super::trainer::{self, Plan, Trained};
 use crate::checkpoint::Folder;
-use crate::dataset;
+use crate::dataset::{self, Dataset};
 use crate::error::{Error, Result};
+use crate::memory;
 use crate::optimizer::{Parameter, Settings};
 use crate::recipe::Recipe;
 use crate::student::encoder::Config;
@@ -37,13 +40,14 @@ pub struct Run {
     pub data: String,
 }
 
-/// Trains by `recipe`, keeping checkpoints in `out`; with `resume` goes on from the newest one.
+/// Trains by `recipe`, keeping checkpoints in `out`; with `resume` goes on from the newest one. Splits steps into parts
+/// so that it holds at most `memory` bytes.
 /// `None`: SIGINT or SIGTERM came, the state is saved and a resumed run goes on from here.
 ///
 /// # Errors
 /// The recipe, a data file, the base weights or every checkpoint is bad (nothing has been trained then); the folder holds another run;
 /// the loss is no longer a number (the last checkpoint stays); the disk is full.
-pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
+pub fn train(recipe: &Path, out: &Path, resume: bool, memory: Option<u64>) -> Result<Option<Run>> {
     let recipe = Recipe::read(recipe)?;
     let base = recipe.resolve(&recipe.student.base);
     let (config, mut parameters) = Parameters::from_folder(&base)?;
@@ -69,12 +73,19 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
     } else {
         None
     };
-    let mut task = Supervised::new(&recipe, &config, relations, &data)?;
     eprintln!("distill: {}", data.summary);
+    let spec = Supervised::spec(&recipe, &config, relations);
+    let mut task = prepare(&recipe, spec, &data, &parameters, memory)?;
     let Some(trained) = trainer::train(&mut task, parameters, &plan, &folder, checkpoint)? else {
         eprintln!("distill: stopped by a signal; the state is saved, go on with --resume");
         return Ok(None);
     };
+    if let Some(peak) = memory::peak() {
+        eprintln!(
+            "distill: memory, {} at most were held so far",
+            memory::show(peak)
+        );
+    }
     let Trained {
         mut parameters,
         curve,
@@ -92,6 +103,47 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
         curve,
         data,
     }))
+}
+
+/// The task, in parts that fit into `limit` bytes; with a limit, it is shown by a rehearsal that they do.
+fn prepare<'a>(
+    recipe: &'a Recipe,
+    spec: StepSpec,
+    data: &'a Dataset,
+    parameters: &Parameters,
+    limit: Option<u64>,
+) -> Result<Supervised<'a>> {
+    let (windows, extents) = (
+        recipe.training.step_windows(),
+        Extents::of(data.items.iter()),
+    );
+    let budget = Budget {
+        spec,
+        windows,
+        extents,
+        parameters,
+        held: memory::resident().unwrap_or_default(),
+    };
+    let Some(limit) = limit else {
+        eprintln!("distill: memory, at most {}", budget.need());
+        return Supervised::new(recipe, budget.spec, data);
+    };
+    let (spec, need) = budget.fit(limit)?;
+    eprintln!(
+        "distill: memory, at most {need}; {windows} windows a step, {} at a time",
+        spec.batch
+    );
+    let mut task = Supervised::new(recipe, spec, data)?;
+    task.rehearse(parameters, extents)?;
+    // What comes after the rehearsal.
+    let later = need.moments + need.sums + need.checkpoint;
+    match memory::resident() {
+        Some(now) if now + later > limit => Err(Error::Usage(format!(
+            "a rehearsal of the largest step took more than was expected of it: give --memory {} or more",
+            memory::show(now + later).replace(' ', "")
+        ))),
+        _ => Ok(task),
+    }
 }
 
 /// `tokenizer.json`, else `vocab.txt` with what `tokenizer_config.json` says of case (lower-cased if it says nothing, as BERT's own tokenizer).

@@ -1,6 +1,7 @@
 //! Training on windows with targets: what gold and teachers say of entities and relations.
 
-use super::batch::{Weights, assemble};
+use super::batch::{Weights, assemble, blank};
+use super::budget::Extents;
 use super::dropout::{self, Draw};
 use super::step::{Batch, Step, StepSpec};
 use super::trainer::{Part, Task};
@@ -24,17 +25,9 @@ pub struct Supervised<'a> {
 }
 
 impl<'a> Supervised<'a> {
-    /// Builds the step's graph.
-    ///
-    /// # Errors
-    /// The runtime is missing or refuses the graph.
-    pub fn new(
-        recipe: &'a Recipe,
-        config: &Config,
-        relations: Option<RelationHead>,
-        data: &'a Dataset,
-    ) -> Result<Self> {
-        let spec = StepSpec {
+    /// The step that the recipe describes.
+    pub fn spec(recipe: &Recipe, config: &Config, relations: Option<RelationHead>) -> StepSpec {
+        StepSpec {
             encoder: config.clone(),
             types: recipe.schema.entities.len(),
             relations,
@@ -42,7 +35,14 @@ impl<'a> Supervised<'a> {
             dropout: recipe.student.dropout,
             temperature: recipe.distillation.temperature,
             trainable: recipe.student.trainable(),
-        };
+        }
+    }
+
+    /// Builds the step's graph. Where `spec` has smaller batches than the recipe, a step has more parts.
+    ///
+    /// # Errors
+    /// The runtime is missing or refuses the graph.
+    pub fn new(recipe: &'a Recipe, spec: StepSpec, data: &'a Dataset) -> Result<Self> {
         Ok(Supervised {
             recipe,
             data,
@@ -51,6 +51,22 @@ impl<'a> Supervised<'a> {
             steps: Vec::new(),
             masks: Vec::new(),
         })
+    }
+
+    /// Computes the largest batch that can come, and forgets what came out: from now on the runtime holds the most that it will hold.
+    ///
+    /// # Errors
+    /// The runtime fails.
+    pub fn rehearse(&mut self, parameters: &Parameters, extents: Extents) -> Result<()> {
+        let spec = self.step.spec();
+        let labels = self.recipe.schema.relations.len() + 1;
+        let blank = blank(extents, labels);
+        let weights = Weights::of(&[], 0.0, 0.0);
+        let mixture = &self.recipe.distillation;
+        let batch = assemble(&[&blank], weights, spec.batch, spec.types, labels, mixture);
+        let masks = self.step.masks() * batch.ids.len() * spec.encoder.hidden_size;
+        self.masks.resize(masks, 1.0);
+        self.step.run(parameters, batch, &self.masks).map(drop)
     }
 
     /// The windows of a step.
