@@ -46,7 +46,7 @@ pub fn train(recipe: &Path, out: &Path, resume: bool, memory: Option<u64>) -> Re
         reports.extend(report);
     }
     if let Some(peak) = memory::peak() {
-        eprintln!("distill: memory, {} at most were held", memory::show(peak));
+        eprintln!("distill: memory, {} at most in all", memory::show(peak));
     }
     if let [float, int8] = reports.as_slice() {
         for (what, f, q) in [

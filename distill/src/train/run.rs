@@ -76,16 +76,14 @@ pub fn train(recipe: &Path, out: &Path, resume: bool, memory: Option<u64>) -> Re
     eprintln!("distill: {}", data.summary);
     let spec = Supervised::spec(&recipe, &config, relations);
     let mut task = prepare(&recipe, spec, &data, &parameters, memory)?;
-    let Some(trained) = trainer::train(&mut task, parameters, &plan, &folder, checkpoint)? else {
+    let trained = trainer::train(&mut task, parameters, &plan, &folder, checkpoint)?;
+    if let Some(peak) = memory::peak() {
+        eprintln!("distill: memory, {} at most so far", memory::show(peak));
+    }
+    let Some(trained) = trained else {
         eprintln!("distill: stopped by a signal; the state is saved, go on with --resume");
         return Ok(None);
     };
-    if let Some(peak) = memory::peak() {
-        eprintln!(
-            "distill: memory, {} at most were held so far",
-            memory::show(peak)
-        );
-    }
     let Trained {
         mut parameters,
         curve,
