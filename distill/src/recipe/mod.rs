@@ -242,7 +242,7 @@ pub struct Training {
     /// Largest global norm of the gradient.
     #[serde(default = "Training::clip")]
     pub clip: f32,
-    /// Threads.
+    /// Threads; as many as the machine gives this process if absent.
     #[serde(default = "Training::threads")]
     pub threads: usize,
     /// Minutes between checkpoints.
@@ -274,7 +274,7 @@ impl Training {
         1.0
     }
     fn threads() -> usize {
-        1
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
     }
     fn checkpoint_minutes() -> f32 {
         5.0
