@@ -10,9 +10,10 @@ use crate::card::{self, Figures};
 use crate::error::{Error, Result};
 use crate::eval::Report;
 use crate::export::{self, Precision};
+use crate::memory;
 use crate::progress;
 use crate::report::{self, Remembered};
-use crate::train::{self, Resume, Run};
+use crate::train::{self, How, Run};
 use crate::update::{self, guard::Forgetting};
 
 /// F1 that int8 may lose against fp32 before it is said aloud.
@@ -25,7 +26,7 @@ const CANDIDATE: &str = ".candidate";
 ///
 /// # Errors
 /// As [`train::train`]; SIGINT or SIGTERM came; a bundle or the report cannot be written or read back.
-pub fn train(recipe: &Path, out: &Path, how: &Resume) -> Result<()> {
+pub fn train(recipe: &Path, out: &Path, how: &How) -> Result<()> {
     let Some(run) = train::train(recipe, out, how)? else {
         return Err(progress::stopped());
     };
@@ -93,6 +94,9 @@ pub fn train(recipe: &Path, out: &Path, how: &Resume) -> Result<()> {
         .iter()
         .filter_map(|b| Some(&b.measured.as_ref()?.report))
         .collect();
+    if let Some(peak) = memory::peak() {
+        eprintln!("distill: memory, {} at most in all", memory::show(peak));
+    }
     if let [float, int8] = reports.as_slice() {
         for (what, f, q) in [
             ("entities", float.ner.micro.f1(), int8.ner.micro.f1()),

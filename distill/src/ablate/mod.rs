@@ -18,7 +18,7 @@ use crate::progress;
 use crate::recipe::Recipe;
 use crate::report::ablation::Ablation;
 use crate::report::{self, pretty, write_whole};
-use crate::train::Resume;
+use crate::train::How;
 
 mod plan;
 pub mod stats;
@@ -84,7 +84,7 @@ pub fn run(plan: &Path, out: &Path, collect: bool) -> Result<()> {
         };
         if !collect && finished(&dir, recipe)?.is_none() {
             eprintln!("distill: {} of {}", run.name(), out.display());
-            finish::train(recipe.file(), &dir, &Resume::newest())?;
+            finish::train(recipe.file(), &dir, &How::newest())?;
         }
         let reported = if collect && run.arm.runs.is_some() {
             None

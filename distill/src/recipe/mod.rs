@@ -227,7 +227,7 @@ pub struct Training {
     /// Largest global norm of the gradient.
     #[serde(default = "Training::clip")]
     pub clip: f32,
-    /// Threads.
+    /// Threads; as many as the machine gives this process if absent.
     #[serde(default = "Training::threads")]
     pub threads: usize,
     /// Minutes of work that a kill may cost; see [`crate::checkpoint::Saver`].
@@ -265,7 +265,7 @@ impl Training {
         1.0
     }
     fn threads() -> usize {
-        1
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
     }
     fn checkpoint_minutes() -> f32 {
         1.0

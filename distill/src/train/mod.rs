@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod bench;
+pub mod budget;
 mod dropout;
 pub mod features;
 pub mod losses;
@@ -12,4 +13,4 @@ pub mod trainer;
 pub mod watch;
 
 pub use losses::Epoch;
-pub use run::{Resume, Run, train};
+pub use run::{How, Run, train};

@@ -9,14 +9,17 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::Value;
 
+use super::budget::{Budget, Extents};
 use super::features::SCAFFOLD;
 use super::losses::Epoch;
+use super::step::StepSpec;
 use super::supervised::Supervised;
 use super::trainer::{self, Changed, Plan, Trained};
 use crate::checkpoint::Folder;
-use crate::dataset;
+use crate::dataset::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::memory;
 use crate::optimizer::{Parameter, Settings};
 use crate::recipe::Recipe;
 use crate::student::base::{Base, Learned};
@@ -47,21 +50,23 @@ pub struct Run {
     pub data: String,
 }
 
-/// What is gone on with.
+/// How a run is begun.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Resume {
+pub struct How {
     /// Go on from the newest checkpoint, if there is one.
     pub resume: bool,
     /// Keys of the recipe that may have changed since: `training` and `distillation`, or keys in them.
     pub allow_changed: Vec<String>,
+    /// Bytes that the process may hold: steps are split into parts that fit.
+    pub memory: Option<u64>,
 }
 
-impl Resume {
+impl How {
     /// Goes on from the newest checkpoint, with an unchanged recipe.
     pub fn newest() -> Self {
-        Resume {
+        How {
             resume: true,
-            ..Resume::default()
+            ..How::default()
         }
     }
 }
@@ -71,7 +76,7 @@ impl Resume {
 /// # Errors
 /// The recipe, a data file, the base weights or every checkpoint is bad (nothing has been trained then); the folder holds another run, or
 /// another process trains into it; the disk has no room for the run; see [`trainer::train`].
-pub fn train(recipe: &Path, out: &Path, how: &Resume) -> Result<Option<Run>> {
+pub fn train(recipe: &Path, out: &Path, how: &How) -> Result<Option<Run>> {
     if let Some(key) = how.allow_changed.iter().find(|key| !changeable(key)) {
         return Err(Error::Usage(format!(
             "--allow-changed {key}: only what is in `training` and `distillation` can change on the way"
@@ -124,10 +129,14 @@ pub fn train(recipe: &Path, out: &Path, how: &Resume) -> Result<Option<Run>> {
     }
     let plan = plan(&recipe, &parameters, identity);
     check_room(out, &plan, &parameters)?;
-    let mut task = Supervised::new(&recipe, &config, relations, &data, teachers)?;
     eprintln!("distill: {}", data.summary);
-    let Some(trained) = trainer::train(&mut task, parameters, &plan, &checkpoints, checkpoint)?
-    else {
+    let spec = Supervised::spec(&recipe, &config, relations, &data, &teachers);
+    let mut task = prepare(&recipe, spec, &data, &parameters, teachers, how.memory)?;
+    let trained = trainer::train(&mut task, parameters, &plan, &checkpoints, checkpoint)?;
+    if let Some(peak) = memory::peak() {
+        eprintln!("distill: memory, {} at most so far", memory::show(peak));
+    }
+    let Some(trained) = trained else {
         return Ok(None);
     };
     let Trained {
@@ -151,6 +160,48 @@ pub fn train(recipe: &Path, out: &Path, how: &Resume) -> Result<Option<Run>> {
         checkpoints,
         data,
     }))
+}
+
+/// The task, in parts that fit into `limit` bytes; with a limit, it is shown by a rehearsal that they do.
+fn prepare<'a>(
+    recipe: &'a Recipe,
+    spec: StepSpec,
+    data: &'a Dataset,
+    parameters: &Parameters,
+    teachers: EncoderTeachers,
+    limit: Option<u64>,
+) -> Result<Supervised<'a>> {
+    let (windows, extents) = (
+        recipe.training.step_windows(),
+        Extents::of(data.items.iter()),
+    );
+    let budget = Budget {
+        spec,
+        windows,
+        extents,
+        parameters,
+        held: memory::resident().unwrap_or_default(),
+    };
+    let Some(limit) = limit else {
+        eprintln!("distill: memory, at most {}", budget.need());
+        return Supervised::new(recipe, budget.spec, data, teachers);
+    };
+    let (spec, need) = budget.fit(limit)?;
+    eprintln!(
+        "distill: memory, at most {need}; {windows} windows a step, {} at a time",
+        spec.batch
+    );
+    let mut task = Supervised::new(recipe, spec, data, teachers)?;
+    task.rehearse(parameters, extents)?;
+    // What comes after the rehearsal.
+    let later = need.moments + need.sums + need.checkpoint;
+    match memory::resident() {
+        Some(now) if now + later > limit => Err(Error::Usage(format!(
+            "a rehearsal of the largest step took more than was expected of it: give --memory {} or more",
+            memory::show(now + later).replace(' ', "")
+        ))),
+        _ => Ok(task),
+    }
 }
 
 /// What decides the outcome: the recipe, and the content of every file that it names.
