@@ -19,11 +19,10 @@ use bie::{Engine, Extraction, Options};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::corpus::Document;
-use crate::dataset::read_corpus;
+use crate::corpus::{self, Document, Format};
 use crate::error::{Error, Result};
 use crate::metrics::{self, Grouped, Scores, Span, Tally, Triple};
-use crate::recipe::Format;
+use crate::recipe::{Evaluation, Recipe};
 use crate::teacher::{self, Labels, NONE};
 
 /// Stated probability from which a teacher's label counts as gold.
@@ -51,10 +50,26 @@ pub struct Job {
     pub corpus: PathBuf,
     /// Its format.
     pub format: Format,
+    /// How it is read.
+    pub options: corpus::Options,
     /// The corpus's labels to the bundle's; labels that are not listed stand for themselves or for their usual names ("CID" is "causes").
     pub map: BTreeMap<String, String>,
     /// Soft labels that stand in for gold for relation types that the corpus lacks.
     pub relations_from: Option<PathBuf>,
+}
+
+impl Job {
+    /// What a recipe asks to be measured.
+    pub fn of(recipe: &Recipe, evaluation: &Evaluation) -> Job {
+        let labels = evaluation.relations_from.as_ref();
+        Job {
+            corpus: recipe.resolve(&evaluation.path),
+            format: evaluation.format,
+            options: evaluation.options.clone(),
+            map: evaluation.map.clone(),
+            relations_from: labels.map(|path| recipe.resolve(path)),
+        }
+    }
 }
 
 /// Something that extracts and relates: libbie's engine, or a stand-in in tests.
@@ -346,7 +361,9 @@ pub(crate) fn read(
     job: &Job,
     labels: &[PathBuf],
 ) -> Result<(Vec<Document>, Gold)> {
-    let documents = read_corpus(job.format, &job.corpus)?.documents;
+    let mut corpus = corpus::read(&job.corpus, job.format, &job.options)?;
+    corpus.group(|label| entity_type(manifest, &job.map, label));
+    let documents = corpus.documents;
     let mut rows = Vec::new();
     for path in labels {
         let before = rows.len();
@@ -480,11 +497,7 @@ impl Gold {
         documents: &[Document],
         labels: &[Labels],
     ) -> Gold {
-        let entity = |label: &str| {
-            named(label, map, |name| {
-                manifest.entities.iter().position(|e| e.name == name)
-            })
-        };
+        let entity = |label: &str| entity_type(manifest, map, label);
         let relation = |label: &str| {
             named(label, map, |name| {
                 manifest.relations.iter().position(|r| r.name == name)
@@ -630,6 +643,13 @@ impl GoldDocument {
             .map(|t| canonical(manifest, t))
             .collect()
     }
+}
+
+/// The bundle's entity type that a corpus's label stands for.
+fn entity_type(manifest: &Manifest, map: &BTreeMap<String, String>, label: &str) -> Option<usize> {
+    named(label, map, |name| {
+        manifest.entities.iter().position(|e| e.name == name)
+    })
 }
 
 /// The type that a corpus's label stands for: as mapped, else of the same name, else of the usual other name.

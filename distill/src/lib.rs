@@ -7,6 +7,7 @@ pub mod calibration;
 pub mod card;
 pub mod checkpoint;
 pub mod corpus;
+pub mod data;
 pub mod dataset;
 pub mod error;
 pub mod eval;

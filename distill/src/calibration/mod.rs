@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::eval;
 use crate::progress;
-use crate::recipe::{Format, Recipe};
+use crate::recipe::Recipe;
 use collect::{Adjustable, Corpus, Decision, Decisions};
 use reliability::{Scored, reliability};
 use report::{ALL, Kind, Measured, Side, TypeFit};
@@ -94,21 +94,13 @@ impl TypeFit {
 /// The corpus or the labels are bad or fit the bundle in nothing, a name is of no type, or the model fails.
 pub fn run(
     model: &mut impl Adjustable,
-    corpus: &Path,
-    format: Format,
-    map: &BTreeMap<String, String>,
+    source: &eval::Job,
     job: &Job,
     mut tick: impl FnMut(usize, usize),
 ) -> Result<Report> {
     let original = model.manifest().clone();
     job.check(&original)?;
-    let source = eval::Job {
-        corpus: corpus.to_owned(),
-        format,
-        map: map.clone(),
-        relations_from: None,
-    };
-    let texts = Corpus::read(&original, &source, &job.relations_from)?;
+    let texts = Corpus::read(&original, source, &job.relations_from)?;
     let folds: Vec<usize> = texts.documents.iter().map(|d| fold(&d.id)).collect();
     let readings = 4 * texts.documents.len();
     let mut done = 0;
@@ -200,7 +192,8 @@ pub fn run(
     Ok(Report {
         model_id: original.model_id.clone(),
         bundle_hash: model.hash().to_owned(),
-        corpus: corpus
+        corpus: source
+            .corpus
             .file_name()
             .unwrap_or_default()
             .to_string_lossy()
@@ -524,9 +517,9 @@ pub fn finished(recipe: &Recipe, bundle: &Path) -> Result<Option<Report>> {
         relations: wanted.relations,
     };
     let mut engine = Engine::open(bundle, &Options::default())?;
-    let path = recipe.resolve(&source.path);
+    let source = eval::Job::of(recipe, source);
     let tick = progress::count("readings");
-    run(&mut engine, &path, source.format, &source.map, &job, tick).map(Some)
+    run(&mut engine, &source, &job, tick).map(Some)
 }
 
 #[cfg(test)]

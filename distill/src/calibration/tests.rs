@@ -11,6 +11,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
+use crate::corpus::Format;
 use crate::eval::Model;
 
 /// A text is words such as "c734 d512": a chemical that is found with 0.734, a disease with 0.512, related with their mean.
@@ -214,14 +215,14 @@ fn corpus(folder: &Path, count: usize, spoiled: impl Fn(&str) -> bool) -> PathBu
 }
 
 fn calibrated(model: &mut Fake, corpus: &Path, job: &Job) -> Result<Report> {
-    run(
-        model,
-        corpus,
-        Format::PubTator,
-        &BTreeMap::new(),
-        job,
-        |_, _| (),
-    )
+    let source = eval::Job {
+        corpus: corpus.to_owned(),
+        format: Format::Pubtator,
+        options: Default::default(),
+        map: BTreeMap::new(),
+        relations_from: None,
+    };
+    run(model, &source, job, |_, _| ())
 }
 
 fn find<'a>(report: &'a Report, kind: Kind, name: &str) -> &'a Measured {
@@ -334,7 +335,7 @@ fn cross_fitting_never_sees_its_own_part() {
         let file = corpus(folder.path(), 300, |id| Some(fold(id)) == spoiled);
         let mut model = Fake::new();
         calibrated(&mut model, &file, &Job::default()).unwrap();
-        let texts = crate::dataset::read_corpus(Format::PubTator, &file)
+        let texts = crate::corpus::read(&file, Format::Pubtator, &Default::default())
             .unwrap()
             .documents;
         let with = model.read_with.borrow();

@@ -6,10 +6,10 @@ use clap::Args;
 use distill::calibration::thresholds::Goal;
 use distill::calibration::{self, Job, Relations};
 use distill::error::{Error, Result};
+use distill::eval;
 use distill::progress;
-use distill::recipe::Format;
 
-use super::{CorpusFormat, pair, print};
+use super::{Reading, pair, print};
 
 /// Fits the scores and thresholds of a bundle to an annotated corpus: what is reported with 0.8 is then right 8 times in 10 on texts like these.
 #[derive(Args)]
@@ -17,12 +17,11 @@ pub struct Calibrate {
     /// The bundle's folder.
     #[arg(long)]
     bundle: PathBuf,
-    /// Format of the corpus.
-    #[arg(long, value_enum, default_value_t = CorpusFormat::Pubtator)]
-    format: CorpusFormat,
-    /// The corpus (.gz is read as it is); not one that the bundle was trained on.
+    /// The corpus: a file (.gz is read as it is), a folder or a zip; not one that the bundle was trained on.
     #[arg(long)]
     corpus: PathBuf,
+    #[command(flatten)]
+    reading: Reading,
     /// A label of the corpus and what the bundle calls it; can be repeated.
     #[arg(long, value_name = "CORPUS=BUNDLE", value_parser = pair)]
     map: Vec<(String, String)>,
@@ -51,7 +50,7 @@ pub struct Calibrate {
 
 impl Calibrate {
     pub fn run(self) -> Result<()> {
-        let CorpusFormat::Pubtator = self.format;
+        self.reading.check()?;
         let mut job = Job {
             relations_from: self.relations_from,
             thresholds: self.threshold.into_iter().collect(),
@@ -78,11 +77,17 @@ impl Calibrate {
                 "there is something already; name a new folder, or use --write to replace the bundle itself",
             ));
         }
-        let map = self.map.into_iter().collect();
+        let source = eval::Job {
+            corpus: self.corpus,
+            format: self.reading.format,
+            options: self.reading.options,
+            map: self.map.into_iter().collect(),
+            relations_from: None,
+        };
         let (report, hash) =
             calibration::calibrate(&self.bundle, out.map(PathBuf::as_path), |engine| {
                 let tick = progress::count("readings");
-                calibration::run(engine, &self.corpus, Format::PubTator, &map, &job, tick)
+                calibration::run(engine, &source, &job, tick)
             })?;
         if let (Some(out), Some(hash)) = (out, hash) {
             eprintln!("distill: wrote {} ({hash})", out.display());

@@ -1,11 +1,13 @@
 //! The command line: one file a subcommand, each the arguments and what is called with them.
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+use distill::corpus::{Format, Options};
 use distill::error::{Error, Result};
 
 mod ablate;
 mod bench_train;
 mod calibrate;
+mod data;
 mod eval;
 mod faithfulness;
 mod report;
@@ -24,7 +26,8 @@ enum Command {
     Train(train::Train),
     Report(report::Report),
     Ablate(ablate::Ablate),
-    Eval(eval::Eval),
+    Eval(Box<eval::Eval>),
+    Data(data::Data),
     Calibrate(Box<calibrate::Calibrate>),
     Faithfulness(Box<faithfulness::Faithfulness>),
     BenchTrain(bench_train::BenchTrain),
@@ -38,6 +41,7 @@ impl Arguments {
             Command::Report(command) => command.run(),
             Command::Ablate(command) => command.run(),
             Command::Eval(command) => command.run(),
+            Command::Data(command) => command.run(),
             Command::Calibrate(command) => command.run(),
             Command::Faithfulness(command) => command.run(),
             Command::BenchTrain(command) => command.run(),
@@ -45,10 +49,24 @@ impl Arguments {
     }
 }
 
-/// Formats of corpora.
-#[derive(Clone, Copy, ValueEnum)]
-enum CorpusFormat {
-    Pubtator,
+/// How a corpus is read.
+#[derive(Args)]
+struct Reading {
+    /// Format of the corpus.
+    #[arg(long, value_enum, default_value_t = Format::Pubtator)]
+    format: Format,
+    #[command(flatten)]
+    options: Options,
+}
+
+impl Reading {
+    /// Refuses flags that do not fit the format.
+    fn check(&self) -> Result<()> {
+        match self.options.misfit(self.format) {
+            Some((key, why)) => Err(Error::Usage(format!("--{}: {why}", key.replace('_', "-")))),
+            None => Ok(()),
+        }
+    }
 }
 
 fn pair(argument: &str) -> std::result::Result<(String, String), String> {

@@ -137,7 +137,8 @@ fn measured(gold: &str, soft: Option<&str>) -> Result<Report> {
     fs::write(&labels, soft.unwrap_or_default()).unwrap();
     let job = Job {
         corpus,
-        format: Format::PubTator,
+        format: Format::Pubtator,
+        options: Default::default(),
         map: BTreeMap::new(),
         relations_from: soft.map(|_| labels),
     };
@@ -255,7 +256,7 @@ fn the_development_part_of_bc5cdr_has_its_published_support() {
         println!("skipped: {} is not there", path.display());
         return;
     }
-    let corpus = read_corpus(Format::PubTator, path).unwrap();
+    let corpus = corpus::read(path, Format::Pubtator, &Default::default()).unwrap();
     let gold = Gold::new(
         &Fake::new().manifest,
         &BTreeMap::new(),

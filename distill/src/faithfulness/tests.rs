@@ -235,7 +235,8 @@ fn corpus(folder: &Path) -> PathBuf {
 fn job(folder: &Path, out: Option<PathBuf>) -> Job {
     Job {
         corpus: corpus(folder),
-        format: Format::PubTator,
+        format: Format::Pubtator,
+        options: Default::default(),
         settings: Setting::ALL.to_vec(),
         decisions: 1000,
         per_text: 1000,

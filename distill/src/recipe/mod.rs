@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
+use crate::corpus::{Format, Options};
 use crate::error::{Error, Result};
 use crate::student::trainable::Trainable;
 
@@ -18,6 +19,7 @@ mod check;
 mod frugal;
 mod layers;
 mod places;
+mod teaching;
 mod update;
 
 pub use calibration::Calibration;
@@ -25,6 +27,7 @@ pub use frugal::{Adapters, Freeze};
 pub use layers::Layers;
 use places::Places;
 pub(crate) use places::line_of;
+pub use teaching::{Distillation, EncoderTeacherSource, LayerMap, Rule, TeacherSource};
 pub use update::Update;
 
 /// A checked recipe.
@@ -45,6 +48,9 @@ pub struct Recipe {
     /// Soft labels for documents of `corpora`.
     #[serde(default)]
     pub teachers: Vec<TeacherSource>,
+    /// Trained students that teach this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub encoder_teachers: Vec<EncoderTeacherSource>,
     /// How gold and teacher are mixed.
     #[serde(default)]
     pub distillation: Distillation,
@@ -167,75 +173,27 @@ fn half() -> f32 {
     0.5
 }
 
-/// File formats of corpora.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// See [`crate::corpus::pubtator`].
-    PubTator,
-}
-
 /// One corpus to train on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CorpusSource {
-    /// The file.
+    /// The file, or a folder or zip of files.
     pub path: PathBuf,
     /// Its format.
     pub format: Format,
-    /// The corpus's labels (of mentions and relations) to the schema's; a label that is not listed stands for itself.
+    /// How it is read, where its format leaves that open.
+    #[serde(default, skip_serializing_if = "Options::is_default")]
+    pub options: Options,
+    /// The corpus's labels (of mentions and relations) to the schema's; a label that is not listed stands for itself, one that is mapped to
+    /// nothing ("") is left out on purpose.
     #[serde(default)]
     pub map: BTreeMap<String, String>,
     /// Entity types of the schema that the corpus annotates completely; the others are masked in the loss.
+    #[serde(default)]
     pub annotates: Vec<String>,
     /// Relation types of the schema that the corpus annotates completely; a pair without such a relation is a negative.
     #[serde(default)]
     pub gold_relations: Vec<String>,
-}
-
-/// One file of soft labels.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TeacherSource {
-    /// The file, see [`crate::teacher`].
-    pub path: PathBuf,
-    /// Only rows of this split are used; rows that state no split always are.
-    #[serde(default = "TeacherSource::split")]
-    pub split: String,
-    /// The teacher's labels (of entities and relations) to the schema's; a label that is not listed stands for itself.
-    #[serde(default)]
-    pub map: BTreeMap<String, String>,
-    /// Weight against other teachers of the same pair.
-    #[serde(default = "TeacherSource::weight")]
-    pub weight: f32,
-}
-
-impl TeacherSource {
-    fn split() -> String {
-        "train".to_owned()
-    }
-    fn weight() -> f32 {
-        1.0
-    }
-}
-
-/// The loss of a pair is `gold_weight * CE(gold) + (1 - gold_weight) * T^2 * KL(teacher || student)`, both at temperature T.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Distillation {
-    /// Temperature T of teacher and student in the KL term.
-    pub temperature: f32,
-    /// Share of the gold cross-entropy where both exist, 0 to 1.
-    pub gold_weight: f32,
-}
-
-impl Default for Distillation {
-    fn default() -> Self {
-        Distillation {
-            temperature: 2.0,
-            gold_weight: 0.5,
-        }
-    }
 }
 
 /// The optimisation.
@@ -327,10 +285,13 @@ pub struct Source {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
-    /// The file.
+    /// As [`CorpusSource::path`].
     pub path: PathBuf,
     /// Its format.
     pub format: Format,
+    /// As [`CorpusSource::options`].
+    #[serde(default, skip_serializing_if = "Options::is_default")]
+    pub options: Options,
     /// As [`CorpusSource::map`].
     #[serde(default)]
     pub map: BTreeMap<String, String>,
@@ -403,6 +364,7 @@ impl Recipe {
         name(&mut recipe.student.base);
         recipe.corpora.iter_mut().for_each(|c| name(&mut c.path));
         recipe.teachers.iter_mut().for_each(|t| name(&mut t.path));
+        (recipe.encoder_teachers.iter_mut()).for_each(|t| name(&mut t.path));
         let guards = recipe.update.iter_mut().flat_map(|u| &mut u.guards);
         // Of the calibration, its own documents: they are held out.
         let calibration = recipe.calibration.take().and_then(|c| c.corpus);
@@ -477,12 +439,18 @@ impl Recipe {
     /// Documents that the run must not be trained on.
     pub fn held_out(&self) -> impl Iterator<Item = &Evaluation> {
         let calibration = self.calibration.as_ref().and_then(|c| c.corpus.as_ref());
-        self.evaluation.iter().chain(calibration)
+        let guards = self.update.iter().flat_map(|u| &u.guards);
+        self.evaluation.iter().chain(calibration).chain(guards)
     }
 
     /// Index of an entity type.
     pub fn entity(&self, name: &str) -> Option<usize> {
         self.schema.entities.iter().position(|e| e.name == name)
+    }
+
+    /// Whether a corpus's label is neither mapped (to a type, or to nothing on purpose) nor itself a type.
+    pub fn is_unmapped(&self, map: &BTreeMap<String, String>, label: &str) -> bool {
+        !map.contains_key(label) && self.entity(label).is_none() && self.relation(label).is_none()
     }
 
     /// Index of a relation type.

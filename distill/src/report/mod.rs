@@ -88,13 +88,8 @@ impl Remembered {
 
 /// What a recipe's bundles are measured on, if it says so.
 pub fn job(recipe: &Recipe) -> Option<Job> {
-    let e = recipe.evaluation.as_ref()?;
-    Some(Job {
-        corpus: recipe.resolve(&e.path),
-        format: e.format,
-        map: e.map.clone(),
-        relations_from: e.relations_from.as_ref().map(|p| recipe.resolve(p)),
-    })
+    let evaluation = recipe.evaluation.as_ref()?;
+    Some(Job::of(recipe, evaluation))
 }
 
 /// Opens a bundle and measures it as the recipe says.

@@ -24,7 +24,8 @@ fn measured(soft: bool) -> (Fake, Measured) {
     fs::write(&labels, SOFT).unwrap();
     let job = Job {
         corpus,
-        format: crate::recipe::Format::PubTator,
+        format: crate::corpus::Format::Pubtator,
+        options: Default::default(),
         map: Default::default(),
         relations_from: soft.then_some(labels),
     };
