@@ -7,8 +7,10 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use bie::bundle::Bundle;
 use bie::{Engine, Options};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::calibration;
 use crate::error::{Error, Result};
@@ -86,6 +88,25 @@ impl Remembered {
     }
 }
 
+/// Whether a run that recorded this recipe's identity was made by this recipe. An encoder teacher's hash is part of it, but no key of the
+/// recipe: it is read from its bundle, or taken at the record's word where that is gone.
+pub(crate) fn made_by(recipe: &Recipe, recorded: &Value) -> bool {
+    let mut own = recipe.identity();
+    for (n, teacher) in recipe.encoder_teachers.iter().enumerate() {
+        let at = format!("/encoder_teachers/{n}");
+        let hash = match Bundle::open(&recipe.resolve(&teacher.path)) {
+            Ok(bundle) => Some(Value::String(bundle.hash)),
+            Err(_) => recorded.pointer(&format!("{at}/hash")).cloned(),
+        };
+        if let (Some(teacher), Some(hash)) =
+            (own.pointer_mut(&at).and_then(Value::as_object_mut), hash)
+        {
+            teacher.insert("hash".to_owned(), hash);
+        }
+    }
+    own == *recorded
+}
+
 /// What a recipe's bundles are measured on, if it says so.
 pub fn job(recipe: &Recipe) -> Option<Job> {
     let evaluation = recipe.evaluation.as_ref()?;
@@ -161,8 +182,8 @@ pub fn again(
         let dir = out.join(precision);
         if dir.is_dir() {
             let bundle = measure(&recipe, &dir)?;
-            let made_by = bundle.engine.manifest().provenance.get("recipe");
-            if made_by != Some(&recipe.identity()) {
+            let recorded = bundle.engine.manifest().provenance.get("recipe");
+            if !recorded.is_some_and(|recorded| made_by(&recipe, recorded)) {
                 return Err(Error::file(
                     &dir,
                     format!(

@@ -255,7 +255,7 @@ fn arms_are_compared_in_words_and_figures() {
     for words in [
         "a gain: its spread excludes 0",
         "not shown: only 1 seeds",
-        "not shown: seeds disagree",
+        "not shown: seeds differ in sign",
         "Not there yet: late-1.",
     ] {
         assert!(text.contains(words), "{words}: {text}");
