@@ -18,6 +18,7 @@ use crate::eval::{self, Job, Measured};
 use crate::metrics::{Counts, Scores};
 use crate::progress;
 use crate::recipe::Recipe;
+use crate::train::trainer::Time;
 
 pub mod ablation;
 pub mod against_teacher;
@@ -32,7 +33,7 @@ pub mod svg;
 #[cfg(test)]
 mod tests;
 
-pub use data::{Report, Time};
+pub use data::Report;
 use html::{Cell, Section, Table};
 
 /// The report's numbers in a run's folder; the last file that a run writes.
@@ -308,6 +309,9 @@ fn summary(report: &Report) -> String {
     text + ", micro-averaged over its types."
 }
 
+/// One of a report's three sets of figures.
+type Of = fn(&eval::Report) -> &Scores;
+
 /// The tables of precision, recall and F1: the last bundle, and the F1 of the others beside.
 fn figures(e: &data::Evaluation) -> String {
     let mut out = String::new();
@@ -315,7 +319,7 @@ fn figures(e: &data::Evaluation) -> String {
         return out;
     };
     let others: Vec<&(String, eval::Report)> = e.reports.iter().rev().skip(1).collect();
-    let tables: [(&str, fn(&eval::Report) -> &Scores); 3] = [
+    let tables: [(&str, Of); 3] = [
         ("Entities: exact bytes and type", |r| &r.ner),
         (
             "Relations between given gold entities, pairs of concepts of one document",

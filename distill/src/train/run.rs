@@ -10,7 +10,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use super::features::SCAFFOLD;
 use super::losses::Epoch;
 use super::supervised::Supervised;
-use super::trainer::{self, Plan, Trained};
+use super::trainer::{self, Plan, Time, Trained};
 use crate::checkpoint::Folder;
 use crate::dataset;
 use crate::error::{Error, Result};
@@ -36,6 +36,8 @@ pub struct Run {
     pub parameters: Parameters,
     /// Mean losses of each epoch.
     pub curve: Vec<Epoch>,
+    /// How long it took.
+    pub time: Time,
     /// What was trained on, in words.
     pub data: String,
 }
@@ -101,6 +103,7 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
     let Trained {
         mut parameters,
         curve,
+        time,
     } = trained;
     if let Some(adapters) = &recipe.student.adapters {
         parameters.merge_adapters(adapters);
@@ -114,6 +117,7 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
         relations,
         parameters,
         curve,
+        time,
         data,
     }))
 }

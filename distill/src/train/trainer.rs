@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::losses::{Epoch, Losses};
 use crate::checkpoint::{Checkpoint, Folder, State, Tensor};
 use crate::error::{Error, Result};
@@ -93,12 +95,23 @@ pub struct Plan {
     pub identity: serde_json::Value,
 }
 
+/// How long the steps took, over all processes that trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Time {
+    /// Wall-clock seconds.
+    pub seconds: f64,
+    /// Tokens read, padding not counted.
+    pub tokens: u64,
+}
+
 /// What a finished training hands on.
 pub struct Trained {
     /// All parameters.
     pub parameters: Parameters,
     /// Mean losses of each epoch.
     pub curve: Vec<Epoch>,
+    /// How long it took.
+    pub time: Time,
 }
 
 /// Trains `task` from `parameters` on, or from `checkpoint` if one is given, and keeps checkpoints in `folder`.
@@ -121,6 +134,7 @@ pub fn train(
         per_epoch: task.steps_per_epoch().max(1),
         done: 0,
         curve: Vec::new(),
+        time: Time::default(),
     };
     if let Some(checkpoint) = checkpoint {
         checkpoint
@@ -133,6 +147,7 @@ pub fn train(
     Ok(finished.then_some(Trained {
         parameters: trainer.parameters,
         curve: trainer.curve,
+        time: trainer.time,
     }))
 }
 
@@ -145,6 +160,7 @@ struct Trainer<'a> {
     /// Steps done.
     done: u64,
     curve: Vec<Epoch>,
+    time: Time,
 }
 
 impl Trainer<'_> {
@@ -164,7 +180,10 @@ impl Trainer<'_> {
         while self.done < total {
             let epoch = self.done / self.per_epoch;
             let factor = schedule::factor(self.done, total, self.plan.warmup);
+            let begun = Instant::now();
             let (losses, tokens) = self.step(task, factor)?;
+            self.time.seconds += begun.elapsed().as_secs_f64();
+            self.time.tokens += tokens as u64;
             self.done += 1;
             self.curve.resize(epoch as usize + 1, Epoch::default());
             if let Some(mean) = self.curve.last_mut() {
@@ -248,7 +267,7 @@ impl Trainer<'_> {
             batch: self.done % self.per_epoch,
             random: 0,
             recipe: self.plan.identity.clone(),
-            extra: serde_json::json!({ "curve": self.curve }),
+            extra: serde_json::json!({ "curve": self.curve, "time": self.time }),
         };
         self.folder.save(&state, &tensors).map(drop)
     }
@@ -275,6 +294,11 @@ impl Trainer<'_> {
             .extra
             .get("curve")
             .cloned()
+            .unwrap_or_default();
+        let time = checkpoint.state.extra.get("time").cloned();
+        // Checkpoints from before it was kept have none.
+        self.time = time
+            .and_then(|time| serde_json::from_value(time).ok())
             .unwrap_or_default();
         self.curve = serde_json::from_value(curve).map_err(|e| {
             Error::Training(format!("the checkpoint's loss curve cannot be read: {e}"))
