@@ -34,7 +34,7 @@ pub fn train(recipe: &Path, out: &Path, how: &How) -> Result<()> {
     let file = std::path::absolute(recipe.file()).map_err(Error::io("find", recipe.file()))?;
     let remembered = Remembered {
         recipe: file,
-        time: None,
+        time: Some(run.time),
     };
     remembered.write(out)?;
     let mut bundles = Vec::new();

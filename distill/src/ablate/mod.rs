@@ -130,7 +130,8 @@ fn finished(dir: &Path, recipe: &Recipe) -> Result<Option<Value>> {
     };
     let value: Value =
         serde_json::from_slice(&bytes).map_err(|e| Error::file(&path, e.to_string()))?;
-    if value.get("recipe") != Some(&recipe.identity()) {
+    let recorded = value.get("recipe");
+    if !recorded.is_some_and(|recorded| report::made_by(recipe, recorded)) {
         return Err(Error::file(
             &path,
             format!(

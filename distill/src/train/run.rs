@@ -14,7 +14,7 @@ use super::features::SCAFFOLD;
 use super::losses::Epoch;
 use super::step::StepSpec;
 use super::supervised::Supervised;
-use super::trainer::{self, Changed, Plan, Trained};
+use super::trainer::{self, Changed, Plan, Time, Trained};
 use crate::checkpoint::Folder;
 use crate::dataset::{self, Dataset};
 use crate::error::{Error, Result};
@@ -46,6 +46,8 @@ pub struct Run {
     pub changes: Vec<Changed>,
     /// The folder of checkpoints: nobody else trains into the run's folder before this is dropped.
     pub checkpoints: Folder,
+    /// How long it took.
+    pub time: Time,
     /// What was trained on, in words.
     pub data: String,
 }
@@ -143,6 +145,7 @@ pub fn train(recipe: &Path, out: &Path, how: &How) -> Result<Option<Run>> {
         mut parameters,
         curve,
         changes,
+        time,
     } = trained;
     if let Some(adapters) = &recipe.student.adapters {
         parameters.merge_adapters(adapters);
@@ -158,6 +161,7 @@ pub fn train(recipe: &Path, out: &Path, how: &How) -> Result<Option<Run>> {
         curve,
         changes,
         checkpoints,
+        time,
         data,
     }))
 }

@@ -101,6 +101,15 @@ pub struct Plan {
     pub identity: serde_json::Value,
 }
 
+/// How long the steps took, over all processes that trained.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Time {
+    /// Wall-clock seconds.
+    pub seconds: f64,
+    /// Tokens read, padding not counted.
+    pub tokens: u64,
+}
+
 /// What a finished training hands on.
 pub struct Trained {
     /// All parameters.
@@ -109,6 +118,8 @@ pub struct Trained {
     pub curve: Vec<Epoch>,
     /// What changed in the recipe on the way.
     pub changes: Vec<Changed>,
+    /// How long it took.
+    pub time: Time,
 }
 
 /// A training went on by a changed recipe.
@@ -168,6 +179,7 @@ pub fn train(
         parameters: trainer.parameters,
         curve: trainer.kept.curve,
         changes: trainer.kept.changes,
+        time: trainer.kept.time,
     }))
 }
 
@@ -190,6 +202,7 @@ struct Kept {
     changes: Vec<Changed>,
     losses: Watch,
     norms: Watch,
+    time: Time,
 }
 
 impl Trainer<'_> {
@@ -212,6 +225,8 @@ impl Trainer<'_> {
                 }
                 outcome => outcome?,
             };
+            self.kept.time.seconds += begun.elapsed().as_secs_f64();
+            self.kept.time.tokens += tokens as u64;
             self.done += 1;
             self.kept.curve.resize(epoch as usize + 1, Epoch::default());
             if let Some(mean) = self.kept.curve.last_mut() {
