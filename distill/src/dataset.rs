@@ -18,6 +18,7 @@ use crate::recipe::{CorpusSource, Format, Recipe, RelationType, Schema};
 mod order;
 mod soft;
 
+pub(crate) use order::batches;
 pub use order::epoch_batches;
 use soft::{Soft, Stated, Teachers};
 

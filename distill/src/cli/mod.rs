@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand, ValueEnum};
 use distill::error::{Error, Result};
 
+mod adapt;
 mod bench_train;
 mod eval;
 mod faithfulness;
@@ -19,6 +20,7 @@ pub struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Train(train::Train),
+    Adapt(adapt::Adapt),
     Eval(eval::Eval),
     Faithfulness(Box<faithfulness::Faithfulness>),
     BenchTrain(bench_train::BenchTrain),
@@ -29,6 +31,7 @@ impl Arguments {
     pub fn run(self) -> Result<()> {
         match self.command {
             Command::Train(command) => command.run(),
+            Command::Adapt(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Faithfulness(command) => command.run(),
             Command::BenchTrain(command) => command.run(),

@@ -13,6 +13,7 @@ use toml::de::DeTable;
 use crate::error::{Error, Result};
 use crate::student::trainable::Trainable;
 
+pub mod adapt;
 mod check;
 mod frugal;
 mod layers;
@@ -21,7 +22,7 @@ mod update;
 
 pub use frugal::{Adapters, Freeze};
 pub use layers::Layers;
-use places::{Places, line_of};
+use places::{Places, toml_error};
 pub use update::Update;
 
 /// A checked recipe.
@@ -339,10 +340,7 @@ impl Recipe {
     }
 
     fn parse(file: &Path, text: &str) -> Result<Recipe> {
-        let fail = |e: toml::de::Error| {
-            let line = e.span().map_or(1, |span| line_of(text, span.start));
-            Error::line(file, line, e.message().replace('\n', "; "))
-        };
+        let fail = |e| toml_error(file, text, &e);
         let mut recipe: Recipe = toml::from_str(text).map_err(fail)?;
         recipe.file = file.to_owned();
         recipe.text = text.to_owned();

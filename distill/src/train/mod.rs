@@ -2,7 +2,7 @@
 
 pub mod batch;
 pub mod bench;
-mod dropout;
+pub(crate) mod dropout;
 pub mod losses;
 pub mod run;
 pub mod step;
