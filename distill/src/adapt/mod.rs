@@ -59,7 +59,7 @@ pub fn adapt(recipe: &Path, out: &Path, resume: bool) -> Result<()> {
     let mut config = read_config(&base)?;
     let mut tokenizer = read_tokenizer(&base, &config)?;
     let mut file = Checkpoint::open(&base)?;
-    let mut parameters = read_encoder(&mut file, &config, &config.all()?)?;
+    let mut parameters = read_encoder(&mut file, &config, &config.all())?;
     let head = read_masked_head(&mut file, &config)?;
     let has_head = head.is_some();
     parameters.0.extend(head.unwrap_or_default().0);

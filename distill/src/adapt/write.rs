@@ -94,6 +94,12 @@ pub fn folder(
     let config = config(base, c, tokenizer.special("[PAD]"))?;
     files.insert("config.json", format!("{config:#}\n").into_bytes());
     fs::create_dir_all(out).map_err(Error::io("create", out))?;
+    // What a killed run left half-written.
+    for entry in fs::read_dir(out).map_err(Error::io("read", out))?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(".tmp") {
+            fs::remove_file(entry.path()).map_err(Error::io("remove", &entry.path()))?;
+        }
+    }
     for (name, bytes) in &files {
         put(out, name, |partial| {
             fs::write(partial, bytes).map_err(Error::io("write", partial))
@@ -114,7 +120,11 @@ pub fn folder(
                 partial,
                 format!("cannot be written: {e}; is the disk full?"),
             )
-        })
+        })?;
+        // That function makes a file that only its owner may read.
+        fs::metadata(out.join("config.json"))
+            .and_then(|like| fs::set_permissions(partial, like.permissions()))
+            .map_err(Error::io("write", partial))
     })
 }
 
