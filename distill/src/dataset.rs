@@ -19,6 +19,7 @@ use crate::teacher::encoder::{EncoderTeachers, Opinion, Window};
 mod order;
 mod soft;
 
+pub(crate) use order::batches;
 pub use order::epoch_batches;
 use soft::{Soft, Stated, Teachers, Voice, mean_tags};
 

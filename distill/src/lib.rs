@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod ablate;
+pub mod adapt;
 pub mod calibration;
 pub mod card;
 pub mod checkpoint;

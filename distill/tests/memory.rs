@@ -33,6 +33,7 @@ fn a_step_takes_no_more_than_was_said_and_not_much_less() {
         dropout: 0.1,
         temperature: 1.0,
         trainable: Trainable::default(),
+        terms: Terms::default(),
     };
     let said = |length| {
         let extents = Extents {

@@ -14,6 +14,7 @@ use crate::corpus::{Format, Options};
 use crate::error::{Error, Result};
 use crate::student::trainable::Trainable;
 
+pub mod adapt;
 mod calibration;
 mod check;
 mod frugal;
@@ -25,8 +26,8 @@ mod update;
 pub use calibration::Calibration;
 pub use frugal::{Adapters, Freeze};
 pub use layers::Layers;
-use places::Places;
 pub(crate) use places::line_of;
+use places::{Places, toml_error};
 pub use teaching::{Distillation, EncoderTeacherSource, LayerMap, Rule, TeacherSource};
 pub use update::Update;
 
@@ -324,10 +325,7 @@ impl Recipe {
     }
 
     fn parse(file: &Path, text: &str) -> Result<Recipe> {
-        let fail = |e: toml::de::Error| {
-            let line = e.span().map_or(1, |span| line_of(text, span.start));
-            Error::line(file, line, e.message().replace('\n', "; "))
-        };
+        let fail = |e| toml_error(file, text, &e);
         let mut recipe: Recipe = toml::from_str(text).map_err(fail)?;
         recipe.file = file.to_owned();
         recipe.text = text.to_owned();

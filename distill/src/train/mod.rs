@@ -3,7 +3,7 @@
 pub mod batch;
 pub mod bench;
 pub mod budget;
-mod dropout;
+pub(crate) mod dropout;
 pub mod features;
 pub mod losses;
 pub mod run;

@@ -53,6 +53,11 @@ pub fn gradient_name(parameter: &str) -> String {
     format!("gradient of {parameter}")
 }
 
+/// The graph output that holds the rest of the gradient of a parameter that [`Part::rows`] names: of a table that is also used as a whole.
+pub fn dense_gradient_name(parameter: &str) -> String {
+    format!("dense gradient of {parameter}")
+}
+
 impl Part<'_> {
     /// The gradient values of one parameter: of its shape, or the rows that [`Part::rows`] names.
     ///
@@ -70,8 +75,14 @@ impl Part<'_> {
         let of = |p: &Parameter| {
             let values = self.values(&p.name)?;
             let rows = self.rows.iter().find(|(name, _)| *name == p.name);
-            Ok(match rows {
-                Some((_, rows)) => Gradient::Rows { rows, values },
+            let dense = || self.outputs.get(&dense_gradient_name(&p.name)).ok();
+            Ok(match rows.map(|(_, rows)| (*rows, dense())) {
+                Some((rows, Some((_, dense)))) => Gradient::Both {
+                    dense,
+                    rows,
+                    values,
+                },
+                Some((rows, None)) => Gradient::Rows { rows, values },
                 None => Gradient::Dense(values),
             })
         };
@@ -438,6 +449,8 @@ struct Sum {
     /// The row of each gradient row; none if the gradient is dense.
     rows: Option<Vec<i64>>,
     values: Vec<f32>,
+    /// The dense part of a gradient that has both.
+    dense: Vec<f32>,
 }
 
 impl Sums {
@@ -445,17 +458,15 @@ impl Sums {
         self.0.resize_with(gradients.len(), Sum::default);
         for (sum, gradient) in self.0.iter_mut().zip(gradients) {
             match gradient {
-                Gradient::Dense(values) if sum.values.is_empty() => sum.values = values.to_vec(),
-                Gradient::Dense(values) => sum
-                    .values
-                    .iter_mut()
-                    .zip(*values)
-                    .for_each(|(s, v)| *s += v),
+                Gradient::Dense(values) => add(&mut sum.values, values),
                 // The optimizer adds rows up.
-                Gradient::Rows { rows, values } => {
+                Gradient::Rows { rows, values } | Gradient::Both { rows, values, .. } => {
                     sum.rows.get_or_insert_default().extend_from_slice(rows);
                     sum.values.extend_from_slice(values);
                 }
+            }
+            if let Gradient::Both { dense, .. } = gradient {
+                add(&mut sum.dense, dense);
             }
         }
     }
@@ -464,6 +475,11 @@ impl Sums {
         self.0
             .iter()
             .map(|sum| match &sum.rows {
+                Some(rows) if !sum.dense.is_empty() => Gradient::Both {
+                    dense: &sum.dense,
+                    rows,
+                    values: &sum.values,
+                },
                 Some(rows) => Gradient::Rows {
                     rows,
                     values: &sum.values,
@@ -472,4 +488,9 @@ impl Sums {
             })
             .collect()
     }
+}
+
+fn add(sum: &mut Vec<f32>, values: &[f32]) {
+    sum.resize(values.len(), 0.0);
+    sum.iter_mut().zip(values).for_each(|(s, v)| *s += v);
 }
