@@ -526,5 +526,7 @@ fn canonical(manifest: &Manifest, triple: Triple) -> Triple {
     }
 }
 
+pub mod remembered;
+
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::card;
 use crate::error::Result;
+use crate::eval::remembered::{self, Remembered};
 use crate::eval::{self, Job, Report};
 use crate::export::{self, Precision};
 use crate::progress;
@@ -45,6 +46,7 @@ pub fn train(recipe: &Path, out: &Path, how: &Resume) -> Result<()> {
         eprintln!("distill: wrote {} ({hash})", dir.display());
         reports.extend(report);
     }
+    remembered::forget(run.checkpoints.path())?;
     if let [float, int8] = reports.as_slice() {
         for (what, f, q) in [
             ("entities", float.ner.micro.f1(), int8.ner.micro.f1()),
@@ -73,13 +75,18 @@ fn evaluate(run: &Run, bundle: &Path) -> Result<Option<Report>> {
         return Ok(None);
     };
     let engine = Engine::open(bundle, &Options::default())?;
+    let model = Remembered::new(&engine, run.checkpoints.path())?;
     let job = Job {
         corpus: run.recipe.resolve(&e.path),
         format: e.format,
         map: e.map.clone(),
         relations_from: e.relations_from.as_ref().map(|p| run.recipe.resolve(p)),
     };
-    eval::run(&engine, &job, progress::count("documents")).map(Some)
+    let report = eval::run(&model, &job, progress::count("documents"))?;
+    if model.reused() {
+        eprintln!("distill: an earlier process measured a part: tokens/s means nothing here");
+    }
+    Ok(Some(report))
 }
 
 /// The manifest's record of how the model was made. Only what decides the outcome: the same run gives the same bundle.
