@@ -12,6 +12,7 @@ pub mod export;
 pub mod faithfulness;
 pub mod finish;
 pub mod graph;
+pub mod memory;
 pub mod metrics;
 pub mod optimizer;
 pub mod progress;
@@ -21,5 +22,6 @@ pub mod session;
 pub mod student;
 pub mod teacher;
 pub mod train;
+pub mod update;
 
 pub use error::{Error, Result};

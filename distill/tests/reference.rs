@@ -14,6 +14,7 @@ use distill::shape;
 use distill::student::base::Base;
 use distill::student::encoder::{encoder, ids_input};
 use distill::student::parameters::Parameters;
+use distill::student::trainable::Trainable;
 use distill::student::{Net, Weights};
 use safetensors::{Dtype, SafeTensors, View};
 use serde_json::Value;
@@ -119,7 +120,7 @@ fn a_graph_of_the_size_of_bert_large_loads() {
         max_positions: 512,
         epsilon: 1e-12,
     };
-    let mut net = Net::training(0.0);
+    let mut net = Net::training(0.0, Trainable::default());
     let ids = ids_input(&mut net, "input_ids", 1);
     let encoded = encoder(&mut net, &config, ids, 1, None);
     net.graph.output("last", encoded.hidden[24]);

@@ -1,9 +1,11 @@
 //! The whole training step against finite differences of its own loss, on a small student.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+use distill::recipe::{Adapters, Freeze};
 use distill::student::encoder::{Config, POSITIONS, WORDS};
 use distill::student::heads::RelationHead;
 use distill::student::parameters::Parameters;
+use distill::student::trainable::Trainable;
 use distill::train::features::{Feature, Kind};
 use distill::train::step::{Batch, Step, StepSpec, Terms};
 
@@ -22,8 +24,14 @@ fn noise() -> impl FnMut() -> f32 {
     }
 }
 
-#[test]
-fn gradients_of_the_step_are_the_slope_of_its_loss() {
+/// A small student, what it is trained on, and dropout masks.
+struct Case {
+    spec: StepSpec,
+    parameters: Parameters,
+    batch: Batch,
+}
+
+fn case(trainable: Trainable) -> Case {
     let encoder = Config {
         vocab_size: 11,
         hidden_size: 8,
@@ -63,6 +71,12 @@ fn gradients_of_the_step_are_the_slope_of_its_loss() {
         p.data
             .iter_mut()
             .for_each(|x| *x = *x * 8.0 + 0.02 * normal());
+    }
+    parameters.add_adapters(&encoder, &trainable, &mut normal);
+    for (name, p) in &mut parameters.0 {
+        if name.ends_with("adapter.up") {
+            p.data.iter_mut().for_each(|x| *x = 0.1 * normal());
+        }
     }
     for f in &features {
         f.add_projection(&mut parameters, &encoder, &mut normal);
@@ -112,7 +126,7 @@ fn gradients_of_the_step_are_the_slope_of_its_loss() {
             if f.term() == "attention" {
                 values.iter_mut().for_each(|x| *x = x.abs());
             }
-            f.place(cells, &values, (w, batch), (tokens, l), 8);
+            f.place(cells, &values, (w, batch), (tokens, l), 1.0 / 8.0);
         }
     }
     let spec = StepSpec {
@@ -127,11 +141,115 @@ fn gradients_of_the_step_are_the_slope_of_its_loss() {
             rationale: true,
             features: features.clone(),
         },
+        trainable,
     };
-    let mut step = Step::new(spec, 1).unwrap();
-    let masks: Vec<f32> = (0..step.masks() * l * batch * 8)
+    Case {
+        spec,
+        parameters,
+        batch: b,
+    }
+}
+
+fn masks(step: &Step, batch: &Batch) -> Vec<f32> {
+    let values = step.masks() * batch.ids.len() * 8;
+    (0..values)
         .map(|i| if i % 4 == 3 { 0.0 } else { 4.0 / 3.0 })
-        .collect();
+        .collect()
+}
+
+const ADAPTERS: Adapters = Adapters {
+    rank: 2,
+    scale: 3.0,
+};
+
+#[test]
+fn gradients_of_the_step_are_the_slope_of_its_loss() {
+    slopes(Trainable::default());
+}
+
+#[test]
+fn gradients_of_adapters_are_the_slope_of_the_loss() {
+    let some = slopes(Trainable {
+        adapters: Some(ADAPTERS),
+        ..Trainable::default()
+    });
+    // Two factors at four linear layers in each of two layers; entity head, relation head, two projections.
+    assert_eq!(some, 2 * 4 * 2 + 2 + 6 + 4);
+}
+
+#[test]
+fn gradients_above_what_is_frozen_are_the_slope_of_the_loss() {
+    let freeze = Freeze {
+        embeddings: true,
+        layers: 1,
+    };
+    let trainable = Trainable {
+        freeze,
+        adapters: None,
+    };
+    assert_eq!(slopes(trainable), 12 + 2 + 6 + 4);
+    let case = case(trainable);
+    let mut step = Step::new(case.spec.clone(), 1).unwrap();
+    assert_eq!(step.masks(), 2, "nothing is dropped below what is trained");
+    let masks = masks(&step, &case.batch);
+    let part = step.run(&case.parameters, case.batch, &masks).unwrap();
+    for name in [WORDS, "encoder.layer.0.output.LayerNorm.bias"] {
+        assert!(part.values(name).is_err(), "{name} has a gradient");
+    }
+}
+
+#[test]
+fn merged_adapters_compute_what_they_did_beside_the_weights() {
+    let Case {
+        mut spec,
+        mut parameters,
+        batch,
+    } = case(Trainable {
+        adapters: Some(ADAPTERS),
+        ..Trainable::default()
+    });
+    spec.dropout = 0.0;
+    let outcome = |parameters: &Parameters, trainable: Trainable| {
+        let trainable = StepSpec {
+            trainable,
+            ..spec.clone()
+        };
+        let mut step = Step::new(trainable, 1).unwrap();
+        let part = step.run(parameters, batch.clone(), &[]).unwrap();
+        // The heads' gradients see what the encoder gives out at every token and pair.
+        let mut seen: Vec<f32> = part.losses.0.iter().map(|(_, x)| *x).collect();
+        for name in ["heads.entities.weight", "heads.relations.head.weight"] {
+            seen.extend(part.values(name).unwrap());
+        }
+        seen
+    };
+    let beside = outcome(&parameters, spec.trainable);
+    let without = Trainable::default();
+    let plain = outcome(&parameters, without);
+    let count = parameters.0.len();
+    parameters.merge_adapters(&ADAPTERS);
+    assert_eq!(parameters.0.len(), count - 2 * 4 * 2);
+    let merged = outcome(&parameters, without);
+    let distance = |a: &[f32], b: &[f32]| {
+        a.iter()
+            .zip(b)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max)
+    };
+    assert!(distance(&beside, &merged) < 1e-5);
+    assert!(distance(&beside, &plain) > 1e-2, "the adapters do nothing");
+}
+
+/// Compares the gradient of everything that is trained with finite differences; how many parameters that is.
+fn slopes(trainable: Trainable) -> usize {
+    let Case {
+        spec,
+        mut parameters,
+        batch: b,
+    } = case(trainable);
+    let mut normal = noise();
+    let mut step = Step::new(spec, 1).unwrap();
+    let masks = masks(&step, &b);
 
     let terms: Vec<(&str, f32)> = (step.run(&parameters, b.clone(), &masks)).unwrap().losses.0;
     let names: Vec<&str> = terms.iter().map(|(name, _)| *name).collect();
@@ -153,25 +271,26 @@ fn gradients_of_the_step_are_the_slope_of_its_loss() {
     );
 
     // Two gradients a parameter, each the slope along a random direction.
-    let names: Vec<String> = parameters.0.keys().cloned().collect();
-    for name in names {
-        let size = parameters.0[&name].data.len();
+    let names = parameters.0.keys().filter(|name| trainable.trains(name));
+    let names: Vec<String> = names.cloned().collect();
+    for name in &names {
+        let size = parameters.0[name].data.len();
         let direction: Vec<f32> = (0..size).map(|_| normal()).collect();
         let gradients = step.run(&parameters, b.clone(), &masks).unwrap();
         let analytic: f64 = match name.as_str() {
             WORDS => rows(gradients.values(WORDS).unwrap(), &b.ids, &direction),
             POSITIONS => rows(
                 gradients.values(POSITIONS).unwrap(),
-                &(0..l as i64).collect::<Vec<_>>(),
+                &(0..b.length as i64).collect::<Vec<_>>(),
                 &direction,
             ),
-            _ => dot(gradients.values(&name).unwrap(), &direction),
+            _ => dot(gradients.values(name).unwrap(), &direction),
         };
         drop(gradients);
-        let before = parameters.0[&name].data.clone();
+        let before = parameters.0[name].data.clone();
         let h = 5e-4f32;
         let mut at = |k: f32| {
-            let p = parameters.0.get_mut(&name).unwrap();
+            let p = parameters.0.get_mut(name).unwrap();
             p.data = before
                 .iter()
                 .zip(&direction)
@@ -185,12 +304,13 @@ fn gradients_of_the_step_are_the_slope_of_its_loss() {
             )
         };
         let numeric = (at(-2.0) - 8.0 * at(-1.0) + 8.0 * at(1.0) - at(2.0)) / (12.0 * f64::from(h));
-        parameters.0.get_mut(&name).unwrap().data = before;
+        parameters.0.get_mut(name).unwrap().data = before;
         assert!(
             (numeric - analytic).abs() < 1e-2 * (1.0 + numeric.abs()),
             "{name}: slope {numeric}, gradient {analytic}"
         );
     }
+    names.len()
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {

@@ -1,16 +1,27 @@
 //! `distill bench-train`.
 
 use clap::Args;
-use distill::error::Result;
+use clap::builder::PossibleValuesParser;
+use distill::error::{Error, Result};
+use distill::memory;
+use distill::recipe::{Adapters, Freeze};
+use distill::student::trainable::Trainable;
+use distill::train::bench::{self, Job, Report};
 
 use super::print;
 
-/// Measures training speed on random data: prints {"tokens_per_second": x}.
+/// Measures training speed and memory on random data.
 #[derive(Args)]
 pub struct BenchTrain {
+    /// Sizes of the encoder.
+    #[arg(long, default_value = "minilm-l6", value_parser = PossibleValuesParser::new(["minilm-l6", "bert-6x768", "bert-base"]))]
+    model: String,
     /// Windows in a batch.
     #[arg(long, default_value_t = 16)]
     batch: usize,
+    /// Batches in a step.
+    #[arg(long, default_value_t = 1)]
+    accumulate: usize,
     /// Tokens in a window.
     #[arg(long, default_value_t = 128)]
     tokens: usize,
@@ -20,20 +31,65 @@ pub struct BenchTrain {
     /// Steps that are timed (two more warm up).
     #[arg(long, default_value_t = 10)]
     steps: usize,
+    /// Leave the embedding layer alone.
+    #[arg(long)]
+    freeze_embeddings: bool,
+    /// Leave so many layers alone, from the lowest.
+    #[arg(long, default_value_t = 0)]
+    freeze_layers: usize,
+    /// Train adapters of this rank instead of the encoder.
+    #[arg(long)]
+    adapters: Option<usize>,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 impl BenchTrain {
     pub fn run(self) -> Result<()> {
-        let BenchTrain {
-            batch,
-            tokens,
-            threads,
-            steps,
-        } = self;
-        let speed = distill::train::bench::minilm(batch, tokens, threads, steps)?;
-        print(&format!(
-            "{}\n",
-            serde_json::json!({ "tokens_per_second": speed })
-        ))
+        let encoder = bench::model(&self.model)
+            .ok_or_else(|| Error::Usage(format!("there is no model {}", self.model)))?;
+        let job = Job {
+            encoder,
+            trainable: Trainable {
+                freeze: Freeze {
+                    embeddings: self.freeze_embeddings,
+                    layers: self.freeze_layers,
+                },
+                adapters: self.adapters.map(|rank| Adapters { rank, scale: 16.0 }),
+            },
+            batch: self.batch.max(1),
+            accumulate: self.accumulate.max(1),
+            tokens: self.tokens.max(1),
+            threads: self.threads,
+            steps: self.steps.max(1),
+        };
+        let report = bench::run(&job)?;
+        print(&if self.json {
+            format!("{}\n", serde_json::json!(report))
+        } else {
+            text(&report)
+        })
     }
+}
+
+fn text(r: &Report) -> String {
+    let total = r.seconds.batch + r.seconds.masks + r.seconds.graph + r.seconds.optimizer;
+    let mut out = format!(
+        "{:.0} tokens/s, {} of {} parameters trained, {} at most\n",
+        r.tokens_per_second,
+        r.trained,
+        r.parameters,
+        r.peak_bytes.map_or("?".to_owned(), memory::show)
+    );
+    for (phase, seconds) in [
+        ("batch", r.seconds.batch),
+        ("dropout masks", r.seconds.masks),
+        ("forward and backward", r.seconds.graph),
+        ("optimizer", r.seconds.optimizer),
+    ] {
+        let share = 100.0 * seconds / total;
+        out += &format!("{phase:>20}  {:8.1} ms  {share:5.1} %\n", 1e3 * seconds);
+    }
+    out
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
+pub mod corrected;
 pub mod pubtator;
 
 /// Where something was read: for messages.

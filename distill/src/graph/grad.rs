@@ -1,6 +1,6 @@
 //! Reverse-mode differentiation: appends to a graph the nodes that compute vector-Jacobian products.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Dim, Graph, MatMul, Op, Tensor};
 use crate::shape;
@@ -47,8 +47,8 @@ pub fn gradients(
 }
 
 /// All tensors that depend on one of `roots`, and the roots.
-fn depends_on(g: &Graph, roots: &[Tensor]) -> std::collections::HashSet<Tensor> {
-    let mut set: std::collections::HashSet<Tensor> = roots.iter().copied().collect();
+pub fn depends_on(g: &Graph, roots: &[Tensor]) -> HashSet<Tensor> {
+    let mut set: HashSet<Tensor> = roots.iter().copied().collect();
     for node in &g.nodes {
         if node.inputs.iter().any(|i| set.contains(i)) {
             set.extend(&node.outputs);

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
+use bie::bundle::MANIFEST;
+
 use super::places::Places;
-use super::{CorpusSource, Recipe};
+use super::{CorpusSource, Evaluation, Recipe};
 use crate::error::Result;
 use crate::teacher::NONE;
 
@@ -18,8 +20,9 @@ impl Recipe {
         )?;
         self.check_student(at)?;
         self.check_schema(at)?;
-        at.need(&["corpora"], !self.corpora.is_empty(), || {
-            "give at least one [[corpora]]".to_owned()
+        let sources = self.corpora.len() + self.teachers.len();
+        at.need(&["corpora"], sources > 0, || {
+            "give at least one [[corpora]], or [[teachers]] whose rows list entities".to_owned()
         })?;
         for (n, corpus) in self.corpora.iter().enumerate() {
             self.check_corpus(at, &n.to_string(), corpus)?;
@@ -27,26 +30,41 @@ impl Recipe {
         self.check_teaching(at)?;
         self.check_training(at)?;
         if let Some(evaluation) = &self.evaluation {
-            self.need_file(at, &["evaluation", "path"], &evaluation.path)?;
-            self.check_map(at, &["evaluation", "map"], &evaluation.map)?;
-            if let Some(labels) = &evaluation.relations_from {
-                self.need_file(at, &["evaluation", "relations_from"], labels)?;
-            }
-            at.need(&["evaluation", "path"], self.corpora.iter().all(|c| c.path != evaluation.path), || {
-                "the file is also trained on; measure on documents that the student has not seen".to_owned()
-            })?;
+            self.check_evaluation(at, &["evaluation"], evaluation)?;
         }
-        Ok(())
+        self.check_update(at)
+    }
+
+    pub(super) fn check_evaluation(
+        &self,
+        at: &Places,
+        key: &[&str],
+        evaluation: &Evaluation,
+    ) -> Result<()> {
+        let key = |name| key.iter().copied().chain([name]).collect::<Vec<_>>();
+        self.need_file(at, &key("path"), &evaluation.path)?;
+        self.check_map(at, &key("map"), &evaluation.map)?;
+        if let Some(labels) = &evaluation.relations_from {
+            self.need_file(at, &key("relations_from"), labels)?;
+        }
+        at.need(
+            &key("path"),
+            self.corpora.iter().all(|c| c.path != evaluation.path),
+            || {
+                "the file is also trained on; measure on documents that the student has not seen"
+                    .to_owned()
+            },
+        )
     }
 
     fn check_student(&self, at: &Places) -> Result<()> {
         let base = self.resolve(&self.student.base);
         at.need(
             &["student", "base"],
-            base.join("config.json").is_file(),
+            base.join("config.json").is_file() || base.join(MANIFEST).is_file(),
             || {
                 format!(
-                    "{} is no folder with a config.json; give a model in the Hugging Face layout",
+                    "{} holds neither a config.json nor a manifest.json; give a model in the Hugging Face layout, or a bundle of distill",
                     base.display()
                 )
             },
@@ -63,7 +81,8 @@ impl Recipe {
             1,
             128,
         )?;
-        at.range(&["student", "dropout"], self.student.dropout, 0.0, 0.9)
+        at.range(&["student", "dropout"], self.student.dropout, 0.0, 0.9)?;
+        self.student.adapters.iter().try_for_each(|a| a.check(at))
     }
 
     fn check_schema(&self, at: &Places) -> Result<()> {
@@ -164,6 +183,7 @@ impl Recipe {
         let key = |name| ["training", name];
         at.range(&key("epochs"), training.epochs, 1, 10_000)?;
         at.range(&key("batch_documents"), training.batch_documents, 1, 4096)?;
+        at.range(&key("accumulate"), training.accumulate, 1, 4096)?;
         at.range(&key("encoder_rate"), training.encoder_rate, 0.0, 1.0)?;
         at.range(&key("head_rate"), training.head_rate, 0.0, 1.0)?;
         at.range(&key("weight_decay"), training.weight_decay, 0.0, 1.0)?;

@@ -11,16 +11,24 @@ use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
 use crate::error::{Error, Result};
+use crate::student::trainable::Trainable;
 
 mod check;
+mod frugal;
 mod layers;
 mod places;
 mod teaching;
+mod update;
 
-pub use teaching::{Distillation, EncoderTeacherSource, LayerMap, Rule, TeacherSource};
+pub use teaching::{
+    CalibrateOn, Distillation, EncoderTeacherSource, LayerMap, Rule, TeacherSource, likeliest,
+    logit,
+};
 
+pub use frugal::{Adapters, Freeze};
 pub use layers::Layers;
 use places::{Places, line_of};
+pub use update::Update;
 
 /// A checked recipe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,8 +41,10 @@ pub struct Recipe {
     /// The student's body and limits.
     pub student: Student,
     /// What the student shall find.
+    #[serde(default)]
     pub schema: Schema,
     /// Gold data.
+    #[serde(default)]
     pub corpora: Vec<CorpusSource>,
     /// Soft labels for documents of `corpora`.
     #[serde(default)]
@@ -49,6 +59,9 @@ pub struct Recipe {
     pub training: Training,
     /// Documents that the finished bundle is measured on; never trained on.
     pub evaluation: Option<Evaluation>,
+    /// The base is a bundle that learns something new.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub update: Option<Update>,
     /// What the model learned from, for its card: every corpus, teacher and base, with licence and citation.
     #[serde(default)]
     pub sources: Vec<Source>,
@@ -81,9 +94,22 @@ pub struct Student {
     /// Probability of dropping a unit while training.
     #[serde(default = "Student::dropout")]
     pub dropout: f32,
+    /// What of the base stays as it is.
+    #[serde(default, skip_serializing_if = "Freeze::is_none")]
+    pub freeze: Freeze,
+    /// Train low-rank adapters instead of the encoder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub adapters: Option<Adapters>,
 }
 
 impl Student {
+    /// What of it is trained.
+    pub fn trainable(&self) -> Trainable {
+        Trainable {
+            freeze: self.freeze,
+            adapters: self.adapters,
+        }
+    }
     fn max_tokens() -> usize {
         512
     }
@@ -96,10 +122,11 @@ impl Student {
 }
 
 /// What the student shall find.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Schema {
     /// Entity types, in the order of the student's heads.
+    #[serde(default)]
     pub entities: Vec<EntityType>,
     /// Relation types, in the order of the student's labels after "none".
     #[serde(default)]
@@ -173,6 +200,12 @@ pub struct Training {
     pub epochs: u32,
     /// Windows per step.
     pub batch_documents: usize,
+    /// Batches whose gradients make one step together.
+    #[serde(
+        default = "Training::accumulate",
+        skip_serializing_if = "Training::is_one"
+    )]
+    pub accumulate: usize,
     /// Peak rate of the encoder's parameters.
     pub encoder_rate: f32,
     /// Peak rate of the heads' parameters.
@@ -203,6 +236,17 @@ pub struct Training {
 }
 
 impl Training {
+    /// Windows of one step.
+    pub fn step_windows(&self) -> usize {
+        self.batch_documents.saturating_mul(self.accumulate).max(1)
+    }
+    fn accumulate() -> usize {
+        1
+    }
+    /// Recipes from before this key have the same identity.
+    fn is_one(n: &usize) -> bool {
+        *n == 1
+    }
     fn clip() -> f32 {
         1.0
     }
@@ -268,11 +312,13 @@ impl Recipe {
         recipe.file = file.to_owned();
         recipe.text = text.to_owned();
         let table = DeTable::parse(text).map_err(fail)?;
-        recipe.check(&Places {
+        let places = Places {
             file,
             text,
             table: table.get_ref(),
-        })?;
+        };
+        recipe.inherit_schema(&places)?;
+        recipe.check(&places)?;
         Ok(recipe)
     }
 
@@ -303,9 +349,14 @@ impl Recipe {
         let name = |path: &mut PathBuf| *path = path.file_name().unwrap_or_default().into();
         name(&mut recipe.student.base);
         recipe.corpora.iter_mut().for_each(|c| name(&mut c.path));
-        recipe.teachers.iter_mut().for_each(|t| name(&mut t.path));
+        for teacher in &mut recipe.teachers {
+            name(&mut teacher.path);
+            let gold = teacher.calibrate_on.iter_mut();
+            gold.for_each(|gold| name(&mut gold.path));
+        }
         (recipe.encoder_teachers.iter_mut()).for_each(|t| name(&mut t.path));
-        if let Some(evaluation) = &mut recipe.evaluation {
+        let guards = recipe.update.iter_mut().flat_map(|u| &mut u.guards);
+        for evaluation in recipe.evaluation.iter_mut().chain(guards) {
             name(&mut evaluation.path);
             evaluation.relations_from.iter_mut().for_each(name);
         }

@@ -78,7 +78,7 @@ fn every_mistake_is_named_with_its_line() {
             "base = \".\"",
             "base = \"nowhere\"",
             4,
-            "no folder with a config.json",
+            "neither a config.json nor a manifest.json",
         ),
         (
             "max_tokens = 64",
@@ -181,4 +181,77 @@ fn the_default_recipe_is_accepted() {
         }
         read => assert_eq!(read.unwrap().schema.relations.len(), 6),
     }
+}
+
+/// A recipe that adds a type and a relation to a bundle's own.
+fn updating(folder: &Path) -> String {
+    let old = serde_json::json!({
+        "schema_version": 1, "model_id": "old", "precision": "fp32", "max_tokens": 64, "hidden_size": 8, "attention_heads": 2,
+        "entities": [{"name": "Gene", "threshold": 0.4, "temperature": 1.0}, {"name": "Disease", "threshold": 0.5, "temperature": 1.0}],
+        "relations": [{"name": "causes", "head": ["Gene"], "tail": ["Disease"], "symmetric": false, "threshold": 0.6, "temperature": 1.0}],
+        "files": {}, "provenance": {},
+    });
+    fs::write(folder.join("manifest.json"), old.to_string()).unwrap();
+    fs::write(folder.join("guard.txt"), "").unwrap();
+    let recipe = small(folder);
+    let (head, rest) = recipe.split_once("[[schema.entities]]").unwrap();
+    let (_, rest) = rest.split_once("[[corpora]]").unwrap();
+    format!(
+        "{head}[[schema.entities]]\nname = \"Chemical\"\n[[schema.entities]]\nname = \"Disease\"\nthreshold = 0.7\n\
+         [[schema.relations]]\nname = \"treats\"\nhead = [\"Chemical\"]\ntail = [\"Disease\"]\n\
+         [update]\n[[update.guards]]\npath = \"guard.txt\"\nformat = \"pubtator\"\n[[corpora]]{rest}"
+    )
+}
+
+#[test]
+fn an_update_has_the_types_of_its_bundle_and_then_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("u.toml");
+    fs::write(&file, updating(folder.path())).unwrap();
+    let recipe = Recipe::read(&file).unwrap();
+    let names: Vec<(&str, f32)> = recipe
+        .schema
+        .entities
+        .iter()
+        .map(|e| (e.name.as_str(), e.threshold))
+        .collect();
+    assert_eq!(names, [("Gene", 0.4), ("Disease", 0.7), ("Chemical", 0.5)]);
+    let names: Vec<&str> = recipe
+        .schema
+        .relations
+        .iter()
+        .map(|r| r.name.as_str())
+        .collect();
+    assert_eq!(names, ["causes", "treats"]);
+    assert_eq!(recipe.update.unwrap().allowed_loss, 0.005);
+}
+
+#[test]
+fn an_update_without_a_guard_or_a_bundle_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("u.toml");
+    let text = updating(folder.path());
+    let guard = "[[update.guards]]\npath = \"guard.txt\"\nformat = \"pubtator\"\n";
+    for (from, to, why) in [
+        (guard, "guards = []\n", "update.guards: give at least one"),
+        (
+            "guard.txt",
+            "gold.txt",
+            "update.guards.0.path: the file is also trained on",
+        ),
+        (
+            "[update]",
+            "[update]\nallowed_loss = 2.0",
+            "update.allowed_loss: 2 is out of range",
+        ),
+    ] {
+        assert!(text.contains(from));
+        fs::write(&file, text.replace(from, to)).unwrap();
+        let error = Recipe::read(&file).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
+    }
+    fs::write(&file, &text).unwrap();
+    fs::remove_file(folder.path().join("manifest.json")).unwrap();
+    let error = Recipe::read(&file).unwrap_err().to_string();
+    assert!(error.contains("u.toml:4: student.base"), "{error}");
 }

@@ -1,10 +1,13 @@
-//! What a student starts from: sizes, weights and tokenizer of a Hugging Face folder with a BERT encoder.
+//! What a student starts from: sizes, weights and tokenizer of a Hugging Face folder with a BERT encoder, or a bundle of ours.
 
 use std::path::Path;
 
+use bie::bundle::{MANIFEST, Manifest};
 use bie::encode::Encoder;
 
+use super::bundled::Bundled;
 use super::encoder::{Config, POSITIONS, WORDS};
+use super::heads::RelationHead;
 use super::parameters::Parameters;
 use super::weights::Checkpoint;
 use crate::error::{Error, Result};
@@ -17,6 +20,18 @@ pub struct Base {
     pub parameters: Parameters,
     /// The tokenizer.
     pub tokenizer: Encoder,
+    /// What a bundle has learned beyond its encoder.
+    pub learned: Option<Learned>,
+}
+
+/// The heads of a bundle.
+pub struct Learned {
+    /// Their types.
+    pub manifest: Manifest,
+    /// Their sizes, if the bundle has relations.
+    pub relations: Option<RelationHead>,
+    /// Their weights.
+    pub heads: Parameters,
 }
 
 impl Base {
@@ -26,6 +41,9 @@ impl Base {
     /// # Errors
     /// The error names the file and what is wrong in it, or is that of `layers`.
     pub fn read(folder: &Path, layers: impl FnOnce(&Config) -> Result<Vec<usize>>) -> Result<Base> {
+        if folder.join(MANIFEST).is_file() {
+            return Base::from_bundle(folder, layers);
+        }
         let mut config = read_config(folder)?;
         let kept = layers(&config)?;
         let tokenizer = read_tokenizer(folder, &config)?;
@@ -35,17 +53,37 @@ impl Base {
             config,
             parameters,
             tokenizer,
+            learned: None,
+        })
+    }
+
+    fn from_bundle(
+        folder: &Path,
+        layers: impl FnOnce(&Config) -> Result<Vec<usize>>,
+    ) -> Result<Base> {
+        let bundled = Bundled::from_bundle(folder)?;
+        let (mut config, mut parameters) = (bundled.config, bundled.parameters);
+        let heads = parameters.take_heads();
+        let kept = layers(&config)?;
+        parameters.keep_layers(&kept);
+        config.layers = kept.len();
+        Ok(Base {
+            config,
+            parameters,
+            tokenizer: bundled.tokenizer,
+            learned: Some(Learned {
+                manifest: bundled.manifest,
+                relations: bundled.relations,
+                heads,
+            }),
         })
     }
 }
 
 impl Config {
     /// All layers.
-    ///
-    /// # Errors
-    /// Never: for [`Base::read`].
-    pub fn all(&self) -> Result<Vec<usize>> {
-        Ok((0..self.layers).collect())
+    pub fn all(&self) -> Vec<usize> {
+        (0..self.layers).collect()
     }
 }
 
@@ -56,7 +94,7 @@ impl Parameters {
     /// The error names the file and what is wrong in it.
     pub fn from_folder(folder: &Path) -> Result<(Config, Parameters)> {
         let config = read_config(folder)?;
-        let parameters = read_encoder(&mut Checkpoint::open(folder)?, &config, &config.all()?)?;
+        let parameters = read_encoder(&mut Checkpoint::open(folder)?, &config, &config.all())?;
         Ok((config, parameters))
     }
 }

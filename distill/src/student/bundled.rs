@@ -9,6 +9,7 @@ use super::Net;
 use super::encoder::{Config, POSITIONS, WORDS, encoder, ids_input};
 use super::heads::{RelationHead, entity_logits, relation_logits};
 use super::parameters::Parameters;
+use super::trainable::Trainable;
 use crate::error::{Error, Result};
 use crate::export::{Precision, relation_inputs};
 use crate::graph::onnx;
@@ -136,7 +137,7 @@ fn sizes(
 
 /// Names and shapes of the weights that the student's definition asks for.
 fn required(c: &Config, types: usize, head: Option<RelationHead>) -> Vec<(String, Vec<usize>)> {
-    let mut net = Net::training(0.0);
+    let mut net = Net::training(0.0, Trainable::default());
     let ids = ids_input(&mut net, "ids", 1);
     let encoded = encoder(&mut net, c, ids, 1, None);
     let last = |tensors: &[_]| tensors.last().copied();

@@ -34,6 +34,18 @@ impl Config {
     fn epsilon() -> f32 {
         1e-12
     }
+
+    /// Name, outputs and inputs of each linear layer of an encoder layer.
+    pub(super) fn linear_layers(&self, layer: usize) -> [(String, usize, usize); 4] {
+        let (d, f) = (self.hidden_size, self.intermediate_size);
+        [
+            ("attention.self.qkv", 3 * d, d),
+            ("attention.output.dense", d, d),
+            ("intermediate.dense", f, d),
+            ("output.dense", d, f),
+        ]
+        .map(|(name, outputs, inputs)| (format!("encoder.layer.{layer}.{name}"), outputs, inputs))
+    }
 }
 
 /// What the encoder hands on. `T = L × batch` tokens, time-major.
@@ -44,7 +56,7 @@ pub struct Encoded {
     pub attention: Vec<Tensor>,
     /// `[L, batch, d]` rows picked from the word table (their gradient is the table's, sparsely).
     pub words: Tensor,
-    /// `[L, 1, d]` rows picked from the position table.
+    /// `[L, 1, d]`, or `[L, d]` in a batch of 1: rows picked from the position table.
     pub positions: Tensor,
 }
 
@@ -91,13 +103,13 @@ pub fn embed(net: &mut Net<'_>, c: &Config, ids: Tensor, batch: usize) -> Embedd
     let length = net.graph.shape(ids)[0];
     let words = net.embedding(ids, WORDS, c.vocab_size, d);
     let table = net.parameter(POSITIONS, &[c.max_positions, d]);
-    let rows = net.graph.first_rows(table, ids);
-    let positions = net.graph.reshape(rows, shape![length, 1, d]);
+    let mut positions = net.graph.first_rows(table, ids);
     let norm = "embeddings.LayerNorm";
     let x = if batch == 1 {
         let flat = net.graph.reshape(words, shape![length, d]);
-        net.add_norm(flat, rows, norm, d, eps)
+        net.add_norm(flat, positions, norm, d, eps)
     } else {
+        positions = net.graph.reshape(positions, shape![length, 1, d]);
         let x = net.graph.add(words, positions);
         let x = net.norm(x, norm, d, eps);
         net.graph.reshape(x, shape![Dim::new(batch, "L"), d])

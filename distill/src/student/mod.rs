@@ -8,10 +8,13 @@ pub mod bundled;
 pub mod encoder;
 pub mod heads;
 pub mod parameters;
+pub mod trainable;
 pub mod weights;
 
+use crate::graph::grad::depends_on;
 use crate::graph::{DType, Data, Graph, Tensor};
 use parameters::Parameters;
+use trainable::{Trainable, factors};
 
 /// Where a graph's weights are.
 #[derive(Clone, Copy)]
@@ -45,14 +48,17 @@ pub struct Net<'a> {
     fuse: bool,
     /// Probability of dropout; its masks are graph inputs `dropout0`, `dropout1`, ... of keep/(1−p) values.
     dropout: f32,
+    /// What training changes.
+    trainable: Trainable,
     masks: Vec<(String, Tensor)>,
     parameters: Vec<(String, Tensor)>,
 }
 
 impl<'a> Net<'a> {
-    /// For a training step.
-    pub fn training(dropout: f32) -> Self {
-        Self::new(Weights::Inputs, false, dropout)
+    /// For a training step that changes what `trainable` says.
+    pub fn training(dropout: f32, trainable: Trainable) -> Self {
+        let net = Self::new(Weights::Inputs, false, dropout);
+        Net { trainable, ..net }
     }
 
     /// For extraction; `fuse` where no gradient will be taken.
@@ -66,6 +72,7 @@ impl<'a> Net<'a> {
             weights,
             fuse,
             dropout,
+            trainable: Trainable::default(),
             masks: Vec::new(),
             parameters: Vec::new(),
         }
@@ -79,6 +86,12 @@ impl<'a> Net<'a> {
     /// Names and handles of the parameters that are graph inputs, in order of first use.
     pub fn parameters(&self) -> &[(String, Tensor)] {
         &self.parameters
+    }
+
+    /// As [`Net::parameters`], only those that training changes.
+    pub fn trained(&self) -> Vec<(String, Tensor)> {
+        let trained = |(name, _): &&(String, Tensor)| self.trainable.trains(name);
+        self.parameters.iter().filter(trained).cloned().collect()
     }
 
     /// A parameter in full precision.
@@ -120,7 +133,8 @@ impl<'a> Net<'a> {
         outputs: usize,
     ) -> Tensor {
         let Some(p) = self.weights.in_8_bits() else {
-            return self.linear(x, name, inputs, outputs);
+            let y = self.linear(x, name, inputs, outputs);
+            return self.adapted(x, y, name, inputs, outputs);
         };
         let rows = p.values(&format!("{name}.weight"), &[outputs, inputs]);
         let (q, scales) = quantize_rows(rows, inputs, 63.0);
@@ -148,6 +162,26 @@ impl<'a> Net<'a> {
         self.graph.quantized_matmul(x, w, s, Some(b))
     }
 
+    /// `y` plus what the adapters beside the layer `name`, if there are any, make of its input `x`: y + (α/r) x Aᵀ Bᵀ.
+    fn adapted(
+        &mut self,
+        x: Tensor,
+        y: Tensor,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+    ) -> Tensor {
+        let Some(adapters) = self.trainable.adapters_of(name) else {
+            return y;
+        };
+        let [down, up] = factors(name);
+        let down = self.parameter(&down, &[adapters.rank, inputs]);
+        let up = self.parameter(&up, &[outputs, adapters.rank]);
+        let low = self.graph.gemm(x, down, None, false, true);
+        let low = self.graph.scale(low, adapters.factor());
+        self.graph.gemm(low, up, Some(y), false, true)
+    }
+
     /// Rows of an embedding table; in 8 bits with one scale per row where the weights are.
     fn embedding(&mut self, ids: Tensor, name: &str, rows: usize, columns: usize) -> Tensor {
         let Some(p) = self.weights.in_8_bits() else {
@@ -165,8 +199,10 @@ impl<'a> Net<'a> {
         self.graph.mul(picked, scale)
     }
 
+    /// Drops units, where something below is trained: what is frozen computes the same for a text every time.
     fn drop_out(&mut self, x: Tensor) -> Tensor {
-        if self.dropout == 0.0 {
+        let roots: Vec<Tensor> = self.trained().into_iter().map(|(_, t)| t).collect();
+        if self.dropout == 0.0 || !depends_on(&self.graph, &roots).contains(&x) {
             return x;
         }
         let name = format!("dropout{}", self.masks.len());

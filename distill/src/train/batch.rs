@@ -2,18 +2,45 @@
 
 use super::step::{Batch, StepSpec};
 use crate::dataset::Item;
-use crate::recipe::{Distillation, Training};
+use crate::recipe::Distillation;
 
 /// Added to a score or logit that must not count.
 const NEVER: f32 = -1e9;
+
+/// What one token and one pair weigh in the loss of a step: its parts are weighted by the whole, so that their gradients add up to its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Weights {
+    /// Of a token and type whose tag is known.
+    token: f32,
+    pair: f32,
+    /// Of a token whose features are compared.
+    feature: f32,
+}
+
+impl Weights {
+    /// Of a step that reads `items`, where all tokens together weigh `entities` and all pairs `relations`.
+    pub fn of(items: &[&Item], entities: f32, relations: f32) -> Weights {
+        let known = items.iter().flat_map(|i| known_tags(i));
+        let tagged: f32 = known
+            .map(|(gold, teacher)| if teacher.is_some() { 1.0 } else { gold })
+            .sum();
+        let scored = items.iter().map(|i| i.pairs.len()).sum::<usize>().max(1);
+        let tokens = items.iter().map(|i| i.ids.len()).sum::<usize>().max(1);
+        Weights {
+            token: entities / tagged.max(1.0),
+            pair: relations / scored as f32,
+            feature: 1.0 / tokens as f32,
+        }
+    }
+}
 
 /// Puts `items` (at most the batch of `spec`) together; rows that they leave empty count for nothing. `features` holds, for each item, the values
 /// of each feature of `spec`.
 pub fn assemble(
     items: &[&Item],
     features: &[Vec<Vec<f32>>],
+    weights: Weights,
     spec: &StepSpec,
-    training: &Training,
     distillation: &Distillation,
 ) -> Batch {
     let (batch, types) = (spec.batch, spec.types);
@@ -25,12 +52,14 @@ pub fn assemble(
     let mentions = most(&|i| i.mentions.len());
     let entities = most(&|i| i.entities.len());
     let pairs = most(&|i| i.pairs.len());
+    // Padding is masked, so any id will do: one that is there anyway ([CLS]), or the optimizer would decay a row that no text holds.
+    let filler = items.first().and_then(|i| i.ids.first()).copied();
     let mut b = Batch {
         length,
         mentions,
         entities,
         pairs,
-        ids: vec![0; length * batch],
+        ids: vec![filler.unwrap_or(0); length * batch],
         attention_bias: vec![NEVER; batch * length],
         tags: vec![0.0; length * batch * types * 3],
         mention_tokens: vec![0.0; batch * mentions * length],
@@ -51,15 +80,6 @@ pub fn assemble(
         tokens: items.iter().map(|i| i.ids.len()).sum(),
     };
     let share = |gold: bool, teacher: bool| gold_share(gold, teacher, distillation);
-    let tagged: f32 = items
-        .iter()
-        .flat_map(|i| known_tags(i))
-        .map(|(gold, teacher)| if teacher.is_some() { 1.0 } else { gold })
-        .sum();
-    let tag_scale = training.entity_loss_weight / tagged.max(1.0);
-    let scored = items.iter().map(|i| i.pairs.len()).sum::<usize>().max(1);
-    let pair_scale = training.relation_loss_weight / scored as f32;
-
     for (w, item) in items.iter().enumerate() {
         for (l, &id) in item.ids.iter().enumerate() {
             b.ids[l * batch + w] = id;
@@ -69,23 +89,22 @@ pub fn assemble(
             let (l, k) = (i / types, i % types);
             let cell = ((l * batch + w) * types + k) * 3;
             let share = share(weight > 0.0, theirs.is_some());
-            b.tags[cell + usize::from(tag)] = share * weight * tag_scale;
+            b.tags[cell + usize::from(tag)] = share * weight * weights.token;
             if let (Some(theirs), true) = (theirs, terms.teacher_entities) {
                 let soft = soften(theirs, distillation.temperature);
                 put(
                     &mut b.teacher_tags[cell..cell + 3],
                     &soft,
-                    (1.0 - share) * tag_scale,
+                    (1.0 - share) * weights.token,
                 );
             }
         }
-        let share_of_mask = 1.0 / b.tokens as f32;
         let own = b.mask.iter_mut().skip(w).step_by(batch);
-        own.take(item.ids.len()).for_each(|x| *x = share_of_mask);
+        own.take(item.ids.len()).for_each(|x| *x = weights.feature);
         let values = features.get(w).into_iter().flatten();
         for ((feature, cells), values) in terms.features.iter().zip(&mut b.features).zip(values) {
             let lengths = (item.ids.len(), length);
-            feature.place(cells, values, (w, batch), lengths, b.tokens);
+            feature.place(cells, values, (w, batch), lengths, weights.feature);
         }
         for (m, tokens) in item.mentions.iter().enumerate() {
             for &t in tokens {
@@ -106,18 +125,18 @@ pub fn assemble(
             }
             let gold_share = share(pair.gold.is_some(), pair.teacher.is_some());
             if let Some(gold) = &pair.gold {
-                put(&mut b.gold[cells.clone()], gold, gold_share * pair_scale);
+                put(&mut b.gold[cells.clone()], gold, gold_share * weights.pair);
             }
             if let Some(teacher) = &pair.teacher {
                 let soft = soften(teacher, distillation.temperature);
                 put(
                     &mut b.teacher[cells],
                     &soft,
-                    (1.0 - gold_share) * pair_scale,
+                    (1.0 - gold_share) * weights.pair,
                 );
             }
             if let (Some(evidence), true) = (&pair.evidence, terms.rationale) {
-                let weight = distillation.rationale_weight * pair_scale / evidence.len() as f32;
+                let weight = distillation.rationale_weight * weights.pair / evidence.len() as f32;
                 b.evidence[row * length..][evidence.clone()].fill(weight);
             }
         }
@@ -182,6 +201,7 @@ mod tests {
     use crate::dataset::Pair;
     use crate::student::encoder::Config;
     use crate::student::heads::RelationHead;
+    use crate::student::trainable::Trainable;
     use crate::train::features::{Feature, Kind};
     use crate::train::step::Terms;
 
@@ -206,17 +226,18 @@ mod tests {
         }
     }
 
-    fn settings() -> (Training, Distillation) {
-        let toml = "epochs = 1\nbatch_documents = 2\nencoder_rate = 1e-4\nhead_rate = 1e-3\nentity_loss_weight = 2.0";
-        (
-            toml::from_str(toml).unwrap(),
-            Distillation {
-                temperature: 2.0,
-                gold_weight: 0.25,
-                rationale_weight: 0.5,
-                ..Distillation::default()
-            },
-        )
+    fn settings() -> Distillation {
+        Distillation {
+            temperature: 2.0,
+            gold_weight: 0.25,
+            rationale_weight: 0.5,
+            ..Distillation::default()
+        }
+    }
+
+    fn assembled(items: &[&Item], features: &[Vec<Vec<f32>>], terms: Terms) -> Batch {
+        let weights = Weights::of(items, 2.0, 1.0);
+        assemble(items, features, weights, &spec(terms), &settings())
     }
 
     fn spec(terms: Terms) -> StepSpec {
@@ -241,6 +262,7 @@ mod tests {
             batch: 2,
             dropout: 0.0,
             temperature: 2.0,
+            trainable: Trainable::default(),
             terms,
         }
     }
@@ -248,17 +270,17 @@ mod tests {
     /// Gold knows token 1 alone, teachers 1 and 2: one target is shared, the other the teachers' own.
     #[test]
     fn what_gold_and_teachers_know_is_shared_and_what_one_knows_is_its_own() {
-        let (training, distillation) = settings();
+        let distillation = settings();
         let mut item = item();
         item.tag_weight = vec![0.0, 1.0, 0.0, 0.0];
         item.teacher_tags = vec![0.0; 12];
         item.teacher_tags[3..9].copy_from_slice(&[0.36, 0.64, 0.0, 1.0, 0.0, 0.0]);
         assert!(learns_tags(std::slice::from_ref(&item), &distillation));
-        let spec = spec(Terms {
+        let terms = Terms {
             teacher_entities: true,
             ..Terms::default()
-        });
-        let b = assemble(&[&item], &[], &spec, &training, &distillation);
+        };
+        let b = assembled(&[&item], &[], terms);
         // Two known tags share the entity weight 2. Time-major: token l of window 0 is row 2 l.
         assert_eq!((b.tags[7], b.tags.iter().sum::<f32>()), (0.25, 0.25));
         assert!((b.teacher_tags[6] - 0.75 * 0.6 / 1.4).abs() < 1e-6);
@@ -274,7 +296,6 @@ mod tests {
 
     #[test]
     fn evidence_and_features_go_to_their_places() {
-        let (training, distillation) = settings();
         let feature = |kind, projection: &str| Feature {
             kind,
             student: 1,
@@ -282,14 +303,14 @@ mod tests {
             weight: 1.0,
             projection: projection.to_owned(),
         };
-        let spec = spec(Terms {
+        let terms = Terms {
             rationale: true,
             features: vec![
                 feature(Kind::Hidden { width: 2 }, "distill.projection.0.0"),
                 feature(Kind::Attention { maps: 1 }, ""),
             ],
             ..Terms::default()
-        });
+        };
         let short = Item {
             ids: vec![1, 2],
             tags: vec![0; 2],
@@ -300,13 +321,7 @@ mod tests {
         let number = |from: usize, n: usize| (from..from + n).map(|x| x as f32).collect();
         let values = |from, l: usize| vec![number(from, 2 * l), number(from, l * l)];
         let (first, second) = (item(), short);
-        let b = assemble(
-            &[&first, &second],
-            &[values(1, 4), values(100, 2)],
-            &spec,
-            &training,
-            &distillation,
-        );
+        let b = assembled(&[&first, &second], &[values(1, 4), values(100, 2)], terms);
         // One pair in the batch: weight 0.5, two tokens.
         assert_eq!(b.evidence, [0.0, 0.25, 0.25, 0.0, 0.0, 0.0, 0.0, 0.0]);
         let sixth = 1.0 / 6.0;
@@ -328,7 +343,6 @@ mod tests {
 
     #[test]
     fn targets_carry_their_weights_and_padding_counts_for_nothing() {
-        let (training, distillation) = settings();
         let (long, short) = (
             item(),
             Item {
@@ -344,18 +358,12 @@ mod tests {
             pairs: vec![],
             ..short
         };
-        let b = assemble(
-            &[&long, &short],
-            &[],
-            &spec(Terms::default()),
-            &training,
-            &distillation,
-        );
+        let b = assembled(&[&long, &short], &[], Terms::default());
         assert_eq!(
             (b.length, b.mentions, b.entities, b.pairs, b.tokens),
             (4, 2, 2, 1, 7)
         );
-        assert_eq!(b.ids, [1, 1, 5, 7, 6, 2, 2, 0], "time-major");
+        assert_eq!(b.ids, [1, 1, 5, 7, 6, 2, 2, 1], "time-major");
         assert_eq!(b.attention_bias, [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, NEVER]);
         assert_eq!(
             b.tags.iter().sum::<f32>(),

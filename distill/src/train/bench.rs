@@ -1,29 +1,104 @@
-//! Training speed on random data, for comparison with other trainers (`benches/README.md`).
+//! Speed and memory of training on random data: where a step's time goes, for comparison with other trainers (`benches/README.md`).
 
 use std::time::Instant;
 
-use super::dropout;
-use super::step::{Batch, Step, StepSpec, Terms};
+use serde::Serialize;
+
+use super::batch::{Weights, assemble};
+use super::dropout::{self, Draw};
+use super::step::{Step, StepSpec, Terms};
+use super::trainer::Sums;
+use crate::dataset::Item;
 use crate::error::Result;
+use crate::memory;
 use crate::optimizer::{AdamW, Parameter, Settings};
+use crate::recipe::Distillation;
 use crate::student::encoder::Config;
 use crate::student::parameters::Parameters;
+use crate::student::trainable::Trainable;
 
-/// Tokens a second of full steps (dropout 0.1, forward, backward, clipping, AdamW) of a MiniLM-L6-size encoder with two BIO heads.
+/// What is measured: full steps (dropout 0.1, forward, backward, clipping, AdamW) of an encoder with two BIO heads.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The encoder.
+    pub encoder: Config,
+    /// What is trained of it.
+    pub trainable: Trainable,
+    /// Windows in a batch.
+    pub batch: usize,
+    /// Batches in a step.
+    pub accumulate: usize,
+    /// Tokens in a window.
+    pub tokens: usize,
+    /// Threads.
+    pub threads: usize,
+    /// Steps that are timed; two more warm up.
+    pub steps: usize,
+}
+
+/// Sizes of well-known encoders, by name: MiniLM-L6, a 6-layer BERT of full width (DistilBERT's size), BERT-base.
+pub fn model(name: &str) -> Option<Config> {
+    let (hidden_size, layers) = match name {
+        "minilm-l6" => (384, 6),
+        "bert-6x768" => (768, 6),
+        "bert-base" => (768, 12),
+        _ => return None,
+    };
+    Some(Config {
+        vocab_size: 30522,
+        hidden_size,
+        layers,
+        heads: 12,
+        intermediate_size: 4 * hidden_size,
+        max_positions: 512,
+        epsilon: 1e-12,
+    })
+}
+
+/// What was measured.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// Tokens trained on in a second.
+    pub tokens_per_second: f64,
+    /// Mean seconds of a step, by phase.
+    pub seconds: Phases,
+    /// Data, masks and optimizer, of the whole step.
+    pub share_outside_graph: f64,
+    /// Values of all parameters.
+    pub parameters: usize,
+    /// Those of them that are trained.
+    pub trained: usize,
+    /// The most that the process held, in bytes.
+    pub peak_bytes: Option<u64>,
+}
+
+/// Seconds of a step.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Phases {
+    /// Putting the batch together.
+    pub batch: f64,
+    /// Drawing the dropout masks.
+    pub masks: f64,
+    /// Forward and backward, in ONNX Runtime.
+    pub graph: f64,
+    /// Adding gradients up, clipping, AdamW.
+    pub optimizer: f64,
+}
+
+impl Phases {
+    fn total(&self) -> f64 {
+        self.batch + self.masks + self.graph + self.optimizer
+    }
+}
+
+/// Runs the measurement.
 ///
 /// # Errors
 /// The runtime is missing or fails.
-pub fn minilm(batch: usize, tokens: usize, threads: usize, steps: usize) -> Result<f64> {
-    let encoder = Config {
-        vocab_size: 30522,
-        hidden_size: 384,
-        layers: 6,
-        heads: 12,
-        intermediate_size: 1536,
-        max_positions: tokens.max(512),
-        epsilon: 1e-12,
-    };
-    let (types, width) = (2, encoder.hidden_size);
+pub fn run(job: &Job) -> Result<Report> {
+    let mut encoder = job.encoder.clone();
+    encoder.max_positions = encoder.max_positions.max(job.tokens);
+    let (types, width, batch) = (2, encoder.hidden_size, job.batch);
     let mut state = 1u32;
     let mut noise = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -31,22 +106,9 @@ pub fn minilm(batch: usize, tokens: usize, threads: usize, steps: usize) -> Resu
     };
     let mut parameters = Parameters::random_encoder(&encoder, &mut noise);
     parameters.add_heads(types, None, &mut noise, width);
-    let rows = batch * tokens;
-    let data = Batch {
-        length: tokens,
-        mentions: 1,
-        entities: 1,
-        pairs: 1,
-        ids: (0..rows as i64)
-            .map(|i| 1000 + (i * 7919) % 29_000)
-            .collect(),
-        attention_bias: vec![0.0; rows],
-        tags: (0..rows * types)
-            .flat_map(|i| [1.0, 0.0, 0.0].map(|x: f32| x * ((i % 3) as f32) / rows as f32))
-            .collect(),
-        tokens: rows,
-        ..Batch::default()
-    };
+    parameters.add_adapters(&encoder, &job.trainable, &mut noise);
+    let items: Vec<Item> = (0..batch).map(|w| item(w, job.tokens, types)).collect();
+    let items: Vec<&Item> = items.iter().collect();
     let spec = StepSpec {
         encoder,
         types,
@@ -55,37 +117,105 @@ pub fn minilm(batch: usize, tokens: usize, threads: usize, steps: usize) -> Resu
         dropout: 0.1,
         temperature: 1.0,
         terms: Terms::default(),
+        trainable: job.trainable,
     };
-    let mut step = Step::new(spec, threads)?;
-    let trained = parameters
+    let mut step = Step::new(spec, job.threads)?;
+    let trained: Vec<Parameter> = parameters
         .0
         .iter()
+        .filter(|(name, _)| job.trainable.trains(name))
         .map(|(name, p)| Parameter::new(name, &p.shape, 1e-5))
         .collect();
+    let mut report = Report {
+        parameters: parameters.count(),
+        trained: trained
+            .iter()
+            .map(|p| p.shape.iter().product::<usize>())
+            .sum(),
+        ..Report::default()
+    };
     let mut optimizer = AdamW::new(Settings::default(), trained);
     let mut masks = Vec::new();
-    let mut start = Instant::now();
-    for n in 0..steps + 2 {
+    let mut seconds = Phases::default();
+    for n in 0..job.steps + 2 {
         if n == 2 {
-            start = Instant::now();
+            seconds = Phases::default();
         }
-        dropout::fill(
-            &mut masks,
-            step.masks(),
-            rows * width,
-            0.1,
-            1,
-            n as u64,
-            threads,
-        );
-        let part = step.run(&parameters, data.clone(), &masks)?;
-        let gradients = part.gradients(optimizer.parameters())?;
-        let mut values: Vec<&mut [f32]> = parameters
-            .0
-            .values_mut()
-            .map(|p| p.data.as_mut_slice())
-            .collect();
-        optimizer.step(&mut values, &gradients, 1.0, threads)?;
+        let mut sums = Sums::default();
+        for part in 0..job.accumulate {
+            let start = Instant::now();
+            let weights = Weights::of(&items, 1.0, 1.0);
+            let data = assemble(&items, &[], weights, step.spec(), &Distillation::default());
+            let start = lap(start, &mut seconds.batch);
+            let draw = Draw {
+                count: step.masks(),
+                batch,
+                length: job.tokens,
+                width,
+                p: 0.1,
+                seed: 1,
+                window: ((n * job.accumulate + part) * batch) as u64,
+            };
+            dropout::fill(&mut masks, draw, job.threads);
+            let start = lap(start, &mut seconds.masks);
+            let computed = step.run(&parameters, data, &masks)?;
+            let start = lap(start, &mut seconds.graph);
+            let gradients = computed.gradients(optimizer.parameters())?;
+            let mut apply = |gradients: &[_]| {
+                let values = parameters
+                    .0
+                    .iter_mut()
+                    .filter(|(name, _)| job.trainable.trains(name));
+                let mut values: Vec<&mut [f32]> =
+                    values.map(|(_, p)| p.data.as_mut_slice()).collect();
+                optimizer
+                    .step(&mut values, gradients, 1.0, job.threads)
+                    .map(drop)
+            };
+            if job.accumulate == 1 {
+                apply(&gradients)?;
+            } else {
+                sums.add(&gradients);
+                if part + 1 == job.accumulate {
+                    apply(&sums.gradients())?;
+                }
+            }
+            lap(start, &mut seconds.optimizer);
+        }
     }
-    Ok((steps * rows) as f64 / start.elapsed().as_secs_f64())
+    let tokens = job.steps * job.accumulate * batch * job.tokens;
+    report.tokens_per_second = tokens as f64 / seconds.total();
+    report.share_outside_graph = 1.0 - seconds.graph / seconds.total();
+    let mean = |sum: f64| sum / job.steps as f64;
+    report.seconds = Phases {
+        batch: mean(seconds.batch),
+        masks: mean(seconds.masks),
+        graph: mean(seconds.graph),
+        optimizer: mean(seconds.optimizer),
+    };
+    report.peak_bytes = memory::peak();
+    Ok(report)
+}
+
+/// Adds the time since `start`; the time now.
+fn lap(start: Instant, sum: &mut f64) -> Instant {
+    let now = Instant::now();
+    *sum += (now - start).as_secs_f64();
+    now
+}
+
+/// A window of words that hardly repeat, as many as they are in an abstract's vocabulary and more.
+fn item(window: usize, tokens: usize, types: usize) -> Item {
+    let word = |t: usize| 1000 + ((window * tokens + t) * 7919 % 29_000) as i64;
+    Item {
+        document: String::new(),
+        ids: (0..tokens).map(word).collect(),
+        tags: (0..tokens * types).map(|i| (i % 3) as u8).collect(),
+        tag_weight: vec![1.0; tokens * types],
+        teacher_tags: Vec::new(),
+        mentions: Vec::new(),
+        entities: Vec::new(),
+        entity_type: Vec::new(),
+        pairs: Vec::new(),
+    }
 }

@@ -12,14 +12,15 @@ use super::losses::Epoch;
 use super::supervised::Supervised;
 use super::trainer::{self, Plan, Trained};
 use crate::checkpoint::Folder;
-use crate::dataset;
+use crate::dataset::{self, Agreement};
 use crate::error::{Error, Result};
 use crate::optimizer::{Parameter, Settings};
 use crate::recipe::Recipe;
-use crate::student::base::Base;
+use crate::student::base::{Base, Learned};
 use crate::student::encoder::Config;
 use crate::student::heads::RelationHead;
 use crate::student::parameters::Parameters;
+use crate::teacher::calibrate;
 use crate::teacher::encoder::EncoderTeachers;
 
 /// What a finished run hands on.
@@ -38,6 +39,8 @@ pub struct Run {
     pub curve: Vec<Epoch>,
     /// What was trained on, in words.
     pub data: String,
+    /// How gold and the teachers agree.
+    pub agreement: Vec<Agreement>,
 }
 
 /// Trains by `recipe`, keeping checkpoints in `out`; with `resume` goes on from the newest one.
@@ -53,18 +56,23 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
         config,
         mut parameters,
         tokenizer,
+        learned,
     } = Base::read(&base, |config| {
-        check_sizes(&recipe, config)?;
-        let Some(layers) = &recipe.student.layers else {
-            return config.all();
+        let kept = match &recipe.student.layers {
+            Some(layers) => layers
+                .of(config.layers)
+                .map_err(|why| recipe.error(&["student", "layers"], why))?,
+            None => config.all(),
         };
-        layers
-            .of(config.layers)
-            .map_err(|why| recipe.error(&["student", "layers"], why))
+        check_sizes(&recipe, config, kept.len())?;
+        Ok(kept)
     })?;
+    calibrate::fit(&mut recipe)?;
     let cache = out.join("teacher-cache");
     let mut teachers = EncoderTeachers::open(&mut recipe, &config, &tokenizer, &cache)?;
     let data = dataset::load(&recipe, &tokenizer, &mut teachers)?;
+    let sources = sources(&recipe, &teachers);
+    let agreement = data.summary.agreements.figures(&recipe.schema, &sources);
     let folder = Folder::open(&out.join("checkpoints"))?;
     if !resume && !folder.list()?.is_empty() {
         return Err(Error::Usage(format!(
@@ -72,21 +80,29 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
             out.display()
         )));
     }
-    let checkpoint = if resume {
-        folder.load(&recipe.identity())?
-    } else {
-        None
-    };
     let relations = relation_head(&recipe, &config);
     let mut random = ChaCha8Rng::seed_from_u64(recipe.seed);
     let types = recipe.schema.entities.len();
     parameters.add_heads(types, relations, || normal(&mut random), config.hidden_size);
+    if let Some(learned) = &learned {
+        inherit(&recipe, &mut parameters, relations, learned)?;
+    }
     for feature in teachers.features() {
         feature.add_projection(&mut parameters, &config, || normal(&mut random));
     }
+    let trainable = recipe.student.trainable();
+    parameters.add_adapters(&config, &trainable, || normal(&mut random));
     let plan = plan(&recipe, &parameters);
+    let checkpoint = if resume {
+        folder.load(&plan.identity)?
+    } else {
+        None
+    };
     let mut task = Supervised::new(&recipe, &config, relations, &data, teachers)?;
     eprintln!("distill: {}", data.summary);
+    agreement
+        .iter()
+        .for_each(|figures| eprintln!("distill: {figures}"));
     let Some(trained) = trainer::train(&mut task, parameters, &plan, &folder, checkpoint)? else {
         eprintln!("distill: stopped by a signal; the state is saved, go on with --resume");
         return Ok(None);
@@ -96,6 +112,9 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
         curve,
     } = trained;
     parameters.0.retain(|name, _| !name.starts_with(SCAFFOLD));
+    if let Some(adapters) = &recipe.student.adapters {
+        parameters.merge_adapters(adapters);
+    }
     let data = data.summary.to_string();
     Ok(Some(Run {
         recipe,
@@ -105,10 +124,22 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
         parameters,
         curve,
         data,
+        agreement,
     }))
 }
 
-fn check_sizes(recipe: &Recipe, config: &Config) -> Result<()> {
+fn check_sizes(recipe: &Recipe, config: &Config, layers: usize) -> Result<()> {
+    let frozen = recipe.student.freeze.layers;
+    if frozen > layers || (frozen == layers && recipe.student.adapters.is_some()) {
+        let why = format!(
+            "{frozen}, but the student has {layers} layers{}",
+            recipe
+                .student
+                .adapters
+                .map_or("", |_| ", and adapters need one that is not frozen")
+        );
+        return Err(recipe.error(&["student", "freeze", "layers"], why));
+    }
     let (tokens, block) = (recipe.student.max_tokens, recipe.student.relation_block);
     if tokens > config.max_positions {
         let why = format!(
@@ -138,10 +169,56 @@ fn relation_head(recipe: &Recipe, config: &Config) -> Option<RelationHead> {
     })
 }
 
+/// Heads of a bundle go on with what they know; what they lack begins anew.
+fn inherit(
+    recipe: &Recipe,
+    parameters: &mut Parameters,
+    relations: Option<RelationHead>,
+    learned: &Learned,
+) -> Result<()> {
+    if let (Some(new), Some(old)) = (relations, learned.relations)
+        && new.block != old.block
+    {
+        let why = format!(
+            "{}, but the heads of the base have {}",
+            new.block, old.block
+        );
+        return Err(recipe.error(&["student", "relation_block"], why));
+    }
+    let was = &learned.manifest;
+    let types = recipe.schema.entities.iter();
+    let types = types.map(|e| was.entities.iter().position(|o| o.name == e.name));
+    let relation = |name: &str| Some(1 + was.relations.iter().position(|o| o.name == name)?);
+    let labels = recipe.schema.relations.iter().map(|r| relation(&r.name));
+    let labels: Vec<Option<usize>> = [Some(0)].into_iter().chain(labels).collect();
+    parameters.inherit_heads(&learned.heads, &types.collect::<Vec<_>>(), &labels);
+    Ok(())
+}
+
+/// Names of the sources of labels: gold, the files of teachers, the encoder teachers.
+fn sources(recipe: &Recipe, teachers: &EncoderTeachers) -> Vec<String> {
+    let name = |path: &Path| {
+        path.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into()
+    };
+    let gold = std::iter::once("gold".to_owned());
+    let files = recipe.teachers.iter().map(|t| name(&t.path));
+    gold.chain(files)
+        .chain(teachers.names().map(str::to_owned))
+        .collect()
+}
+
 /// How the recipe says that `parameters` are trained.
 fn plan(recipe: &Recipe, parameters: &Parameters) -> Plan {
     let t = &recipe.training;
-    let trained = parameters.0.iter().map(|(name, p)| {
+    let trainable = recipe.student.trainable();
+    let trained = parameters
+        .0
+        .iter()
+        .filter(|(name, _)| trainable.trains(name));
+    let trained = trained.map(|(name, p)| {
         let rate = if name.starts_with("heads.") || name.starts_with(SCAFFOLD) {
             t.head_rate
         } else {
@@ -160,8 +237,20 @@ fn plan(recipe: &Recipe, parameters: &Parameters) -> Plan {
         warmup: t.warmup,
         threads: t.threads,
         interval: Duration::from_secs_f32(60.0 * t.checkpoint_minutes),
-        identity: recipe.identity(),
+        identity: identity(recipe, parameters),
     }
+}
+
+/// The recipe's, and what a checkpoint takes from the base: the weights that are not trained.
+fn identity(recipe: &Recipe, parameters: &Parameters) -> serde_json::Value {
+    let mut identity = recipe.identity();
+    let trainable = recipe.student.trainable();
+    if let Some(hash) = parameters.hash(|name| !trainable.trains(name))
+        && let Some(student) = identity.get_mut("student").and_then(|s| s.as_object_mut())
+    {
+        student.insert("untrained_weights".to_owned(), hash.into());
+    }
+    identity
 }
 
 /// A standard normal number (Box and Muller 1958).

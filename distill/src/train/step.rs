@@ -14,6 +14,7 @@ use crate::student::Net;
 use crate::student::encoder::{Config, POSITIONS, WORDS, encoder, ids_input};
 use crate::student::heads::{RelationHead, RelationInputs, entity_logits, relation_logits};
 use crate::student::parameters::Parameters;
+use crate::student::trainable::Trainable;
 
 /// Sizes of a training step.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct StepSpec {
     pub temperature: f32,
     /// What else is in the loss.
     pub terms: Terms,
+    /// What training changes.
+    pub trainable: Trainable,
 }
 
 /// The terms of the loss beside the cross-entropies with gold and with the teachers' relations. What is not asked for is not in the graph.
@@ -128,7 +131,7 @@ impl Step {
 
     fn graph(spec: &StepSpec) -> Net<'static> {
         let (batch, d) = (spec.batch, spec.encoder.hidden_size);
-        let mut net = Net::training(spec.dropout);
+        let mut net = Net::training(spec.dropout, spec.trainable);
         let length = Dim::new(1, "L");
         let tokens = Dim::new(batch, "L");
         let ids = ids_input(&mut net, "ids", batch);
@@ -203,7 +206,7 @@ impl Step {
         }
 
         // Tables: the gradient of the picked rows is the table's own, without its zeros.
-        let named = net.parameters().to_vec();
+        let named = net.trained();
         let wrt: Vec<Tensor> = named
             .iter()
             .map(|(name, t)| match name.as_str() {

@@ -1,7 +1,7 @@
 //! Training on windows with targets: what gold and teachers say of entities and relations.
 
-use super::batch::{assemble, learns_tags};
-use super::dropout;
+use super::batch::{Weights, assemble, learns_tags};
+use super::dropout::{self, Draw};
 use super::step::{Batch, Step, StepSpec, Terms};
 use super::trainer::{Part, Task};
 use crate::dataset::{self, Dataset, Item};
@@ -18,9 +18,10 @@ pub struct Supervised<'a> {
     data: &'a Dataset,
     teachers: EncoderTeachers,
     step: Step,
-    /// The epoch whose order `batches` is.
+    /// The epoch whose order `steps` is.
     epoch: Option<u64>,
-    batches: Vec<Vec<usize>>,
+    /// The windows of each step.
+    steps: Vec<Vec<usize>>,
     masks: Vec<f32>,
 }
 
@@ -51,6 +52,7 @@ impl<'a> Supervised<'a> {
             batch: recipe.training.batch_documents,
             dropout: recipe.student.dropout,
             temperature: d.temperature,
+            trainable: recipe.student.trainable(),
             terms,
         };
         Ok(Supervised {
@@ -59,44 +61,42 @@ impl<'a> Supervised<'a> {
             teachers,
             step: Step::new(spec, recipe.training.threads)?,
             epoch: None,
-            batches: Vec::new(),
+            steps: Vec::new(),
             masks: Vec::new(),
         })
     }
 
     /// The windows of a step.
-    fn batch(&mut self, step: u64) -> Result<Batch> {
-        let t = &self.recipe.training;
+    fn windows(&mut self, step: u64) -> Vec<&'a Item> {
         let per_epoch = self.steps_per_epoch().max(1);
         let epoch = step / per_epoch;
         if self.epoch != Some(epoch) {
-            self.batches = dataset::epoch_batches(
-                &self.data.items,
-                t.batch_documents,
-                self.recipe.seed,
-                epoch,
-            );
+            let windows = self.recipe.training.step_windows();
+            self.steps = dataset::epoch_batches(&self.data.items, windows, self.recipe.seed, epoch);
             self.epoch = Some(epoch);
         }
-        let items: Vec<&Item> = self
-            .batches
-            .get((step % per_epoch) as usize)
-            .into_iter()
-            .flatten()
-            .filter_map(|&i| self.data.items.get(i))
-            .collect();
+        let windows = self.steps.get((step % per_epoch) as usize);
+        let items = windows.into_iter().flatten();
+        items.filter_map(|&i| self.data.items.get(i)).collect()
+    }
+
+    /// The windows of a part of a step.
+    fn batch(&mut self, step: u64, part: u64) -> Result<Batch> {
+        let (whole, t) = (self.windows(step), &self.recipe.training);
+        let spec = self.step.spec();
+        let items = whole.chunks(spec.batch).nth(part as usize);
+        let items = items.unwrap_or_default();
         let mut features = Vec::new();
-        if self.teachers.features().next().is_some() {
-            for item in &items {
+        if !spec.terms.features.is_empty() {
+            for item in items {
                 features.push(self.teachers.values(&item.ids)?);
             }
         }
-        let spec = self.step.spec();
         Ok(assemble(
-            &items,
+            items,
             &features,
+            Weights::of(&whole, t.entity_loss_weight, t.relation_loss_weight),
             spec,
-            t,
             &self.recipe.distillation,
         ))
     }
@@ -104,24 +104,27 @@ impl<'a> Supervised<'a> {
 
 impl Task for Supervised<'_> {
     fn steps_per_epoch(&self) -> u64 {
-        self.data
-            .items
-            .len()
-            .div_ceil(self.recipe.training.batch_documents) as u64
+        let windows = self.recipe.training.step_windows();
+        self.data.items.len().div_ceil(windows) as u64
     }
 
-    fn run(&mut self, parameters: &Parameters, step: u64, _: u64) -> Result<Part<'_>> {
-        let batch = self.batch(step)?;
+    fn parts(&mut self, step: u64) -> u64 {
+        self.windows(step).len().div_ceil(self.step.spec().batch) as u64
+    }
+
+    fn run(&mut self, parameters: &Parameters, step: u64, part: u64) -> Result<Part<'_>> {
+        let batch = self.batch(step, part)?;
         let spec = self.step.spec();
-        dropout::fill(
-            &mut self.masks,
-            self.step.masks(),
-            batch.length * spec.batch * spec.encoder.hidden_size,
-            spec.dropout,
-            self.recipe.seed,
-            step,
-            self.recipe.training.threads,
-        );
+        let draw = Draw {
+            count: self.step.masks(),
+            batch: spec.batch,
+            length: batch.length,
+            width: spec.encoder.hidden_size,
+            p: spec.dropout,
+            seed: self.recipe.seed,
+            window: step * self.recipe.training.step_windows() as u64 + part * spec.batch as u64,
+        };
+        dropout::fill(&mut self.masks, draw, self.recipe.training.threads);
         self.step.run(parameters, batch, &self.masks)
     }
 }

@@ -18,8 +18,9 @@ pub trait Task {
     /// Steps of one epoch, at least 1.
     fn steps_per_epoch(&self) -> u64;
 
-    /// Parts whose gradients add up to those of one step (gradient accumulation), at least 1.
-    fn parts(&self) -> u64 {
+    /// Parts whose gradients add up to those of step `step` (gradient accumulation), at least 1.
+    fn parts(&mut self, step: u64) -> u64 {
+        let _ = step;
         1
     }
 
@@ -187,7 +188,7 @@ impl Trainer<'_> {
     /// One step; its losses and the number of tokens read.
     fn step(&mut self, task: &mut impl Task, factor: f32) -> Result<(Losses, usize)> {
         let trained = self.optimizer.parameters().to_vec();
-        let parts = task.parts().max(1);
+        let parts = task.parts(self.done).max(1);
         let (mut losses, mut tokens) = (Losses::default(), 0);
         let mut sums = Sums::default();
         for part in 0..parts {
@@ -284,7 +285,7 @@ impl Trainer<'_> {
 
 /// Gradients of the parts of a step, added up.
 #[derive(Default)]
-struct Sums(Vec<Sum>);
+pub(super) struct Sums(Vec<Sum>);
 
 #[derive(Default)]
 struct Sum {
@@ -294,7 +295,7 @@ struct Sum {
 }
 
 impl Sums {
-    fn add(&mut self, gradients: &[Gradient]) {
+    pub(super) fn add(&mut self, gradients: &[Gradient]) {
         self.0.resize_with(gradients.len(), Sum::default);
         for (sum, gradient) in self.0.iter_mut().zip(gradients) {
             match gradient {
@@ -313,7 +314,7 @@ impl Sums {
         }
     }
 
-    fn gradients(&self) -> Vec<Gradient<'_>> {
+    pub(super) fn gradients(&self) -> Vec<Gradient<'_>> {
         self.0
             .iter()
             .map(|sum| match &sum.rows {

@@ -103,7 +103,7 @@ fn pickles_that_hold_themselves_end() {
 #[test]
 fn what_could_multiply_is_bounded() {
     let mut p = b"\x80\x02(".to_vec();
-    p.extend(vec![b'K', 1].repeat(100));
+    p.extend([b'K', 1].repeat(100));
     p.extend(b"tq\x01");
     let axes = [p, pickle(b"")[2..].to_vec()].concat();
     assert!(state_dict(&axes).is_ok());

@@ -1,0 +1,3 @@
+//! Continual learning: an existing bundle learns something new and must not forget.
+
+pub mod guard;
