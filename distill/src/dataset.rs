@@ -6,14 +6,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::ops::Range;
-use std::path::Path;
 
 use bie::encode::{Encoder, Token};
 use bie::text::window::windows;
 
-use crate::corpus::{Corpus, Document, Mention, pubtator};
+use crate::corpus::{self, Document, Mention};
 use crate::error::{Error, Result};
-use crate::recipe::{CorpusSource, Format, Recipe, RelationType, Schema};
+use crate::recipe::{CorpusSource, Recipe, RelationType, Schema};
 use crate::teacher::encoder::{EncoderTeachers, Opinion, Window};
 
 mod agreement;
@@ -89,6 +88,10 @@ pub struct Summary {
     pub mentions: usize,
     /// Mentions whose label is no type of the schema.
     pub other_mentions: usize,
+    /// Defective mentions, relations and documents left out, as the recipe allows.
+    pub defects: usize,
+    /// Labels of mentions and relations that are neither mapped nor in the schema, and how often they occur.
+    pub unmapped: BTreeMap<String, usize>,
     /// Mentions not tagged because they overlap an earlier or longer one of the same type, or no token was read there.
     pub untagged: usize,
     /// Pairs with a gold target.
@@ -124,6 +127,21 @@ impl fmt::Display for Summary {
             self.teacher_rows,
             self.differing_rows
         )?;
+        if self.defects > 0 {
+            write!(f, "; {} defects left out", self.defects)?;
+        }
+        if !self.unmapped.is_empty() {
+            let labels: Vec<String> = self
+                .unmapped
+                .iter()
+                .map(|(l, n)| format!("{l} ({n})"))
+                .collect();
+            write!(
+                f,
+                "; neither mapped nor in the schema: {}",
+                labels.join(", ")
+            )?;
+        }
         match self.teacher_documents {
             0 => Ok(()),
             n => write!(f, "; {n} documents from teachers alone"),
@@ -142,8 +160,8 @@ pub struct Dataset {
 
 /// Reads everything that the recipe trains on.
 ///
-/// Of a teacher's file only the rows of the recipe's split are used; documents that the recipe evaluates on are left out. Encoder teachers are
-/// asked about every window here.
+/// Of a teacher's file only the rows of the recipe's split are used; documents that the recipe evaluates or calibrates on are left out. Encoder
+/// teachers are asked about every window here.
 ///
 /// # Errors
 /// A corpus or label file is bad, or holds nothing to train on; the runtime of an encoder teacher fails.
@@ -157,25 +175,26 @@ pub fn load(
         items: Vec::new(),
         summary: Summary::default(),
     };
-    let evaluation = recipe.evaluation.iter().map(|e| (e.format, &e.path));
-    let fitted = recipe.teachers.iter().flat_map(|t| &t.calibrate_on);
-    let mut seen = HashSet::new();
-    for (format, path) in evaluation.chain(fitted.map(|c| (c.format, &c.path))) {
-        let documents = read_corpus(format, &recipe.resolve(path))?.documents;
-        seen.extend(documents.into_iter().map(|d| d.id));
+    // By id and by text: the same abstract may stand in two corpora under two ids.
+    let mut held_out: HashSet<String> = HashSet::new();
+    for held in recipe.held_out() {
+        let read = corpus::read(&recipe.resolve(&held.path), held.format, &held.options)?;
+        held_out.extend(read.documents.into_iter().flat_map(|d| [d.id, d.text]));
     }
-    let held_out = seen.clone();
+    let mut seen = held_out.clone();
     for corpus in &recipe.corpora {
         let path = recipe.resolve(&corpus.path);
-        let read = read_corpus(corpus.format, &path)?;
+        let mut read = corpus::read(&path, corpus.format, &corpus.options)?;
+        read.group(|label| kind(&corpus.map, label).to_owned());
         dataset.summary.duplicates += read.duplicates;
+        dataset.summary.defects += read.defects.len();
         let before = dataset.items.len();
         for document in &read.documents {
-            if held_out.contains(&document.id) {
+            if held_out.contains(&document.id) || held_out.contains(&document.text) {
                 dataset.summary.held_out += 1;
                 continue;
             }
-            seen.insert(document.id.clone());
+            seen.extend([document.id.clone(), document.text.clone()]);
             let said = teachers.of(document, &mut dataset.summary);
             let view = DocumentView::new(recipe, Some(corpus), document, said);
             dataset.add(&view, encoder, encoder_teachers)?;
@@ -208,10 +227,18 @@ impl Dataset {
         teachers: &mut EncoderTeachers,
     ) -> Result<()> {
         let summary = &mut self.summary;
+        let document = view.document;
+        if let Some(corpus) = view.corpus {
+            let labels = document.mentions.iter().map(|m| &m.label);
+            let labels = labels.chain(document.relations.iter().map(|r| &r.label));
+            for label in labels.filter(|label| view.recipe.is_unmapped(&corpus.map, label)) {
+                *summary.unmapped.entry(label.clone()).or_default() += 1;
+            }
+        }
         summary.mentions += view.mentions.len();
-        summary.other_mentions += view.document.mentions.len() - view.mentions.len();
+        summary.other_mentions += document.mentions.len() - view.mentions.len();
         let mut tagged = vec![false; view.mentions.len()];
-        let encoded = encoder.encode(&view.document.text)?;
+        let encoded = encoder.encode(&document.text)?;
         for window in windows(encoded, view.recipe.student.max_tokens) {
             let item = view.item(&window.tokens, encoder, teachers, &mut tagged, summary)?;
             self.items.push(item);
@@ -222,16 +249,16 @@ impl Dataset {
     }
 }
 
-/// Reads a corpus of any format.
-pub(crate) fn read_corpus(format: Format, path: &Path) -> Result<Corpus> {
-    match format {
-        Format::PubTator => pubtator::read(path),
-    }
+/// A schema name for a label of a corpus or teacher.
+pub(crate) fn mapped<'a>(map: &'a BTreeMap<String, String>, label: &'a str) -> &'a str {
+    map.get(label).map_or(label, String::as_str)
 }
 
-/// A schema name for a label of a corpus or teacher.
-fn mapped<'a>(map: &'a BTreeMap<String, String>, label: &'a str) -> &'a str {
-    map.get(label).map_or(label, String::as_str)
+/// What makes mentions comparable when they are grouped: the type that their label is mapped to, or the label if it is left out.
+pub(crate) fn kind<'a>(map: &'a BTreeMap<String, String>, label: &'a str) -> &'a str {
+    Some(mapped(map, label))
+        .filter(|name| !name.is_empty())
+        .unwrap_or(label)
 }
 
 /// Whether a relation may hold from an entity of type `head` to one of type `tail`; a symmetric one only from the first to the later.
@@ -270,6 +297,8 @@ struct Entity<'a> {
 /// One document in the terms of the schema.
 struct DocumentView<'a> {
     recipe: &'a Recipe,
+    /// Where it is from; none if only teachers have it.
+    corpus: Option<&'a CorpusSource>,
     document: &'a Document,
     /// `[K]`: types that the corpus annotates.
     annotated: Vec<bool>,
@@ -331,6 +360,7 @@ impl<'a> DocumentView<'a> {
             .collect();
         DocumentView {
             recipe,
+            corpus,
             document,
             annotated: recipe
                 .schema

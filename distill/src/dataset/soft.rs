@@ -73,7 +73,7 @@ impl<'a> Teachers<'a> {
         })
     }
 
-    /// The documents that rows of entities speak of, without those of these ids.
+    /// The documents that rows of entities speak of, without those of these ids or texts.
     pub(super) fn documents(&self, without: &HashSet<String>) -> Vec<Document> {
         let ids = self.order.iter().filter(|id| !without.contains(*id));
         let document = |id: &String| {
@@ -82,7 +82,7 @@ impl<'a> Teachers<'a> {
                 .filter(|(_, row)| is_of_entities(row))
                 .filter_map(|(n, row)| Some((self.recipe.teachers.get(*n)?, row)))
                 .collect();
-            spans::document(self.recipe, &rows)
+            spans::document(self.recipe, &rows).filter(|d| !without.contains(&d.text))
         };
         ids.filter_map(document).collect()
     }

@@ -1,6 +1,7 @@
 //! Items of a small document, checked by hand.
 
 use std::fs;
+use std::path::Path;
 
 use super::*;
 use crate::recipe;
@@ -326,7 +327,7 @@ proptest! {
             max_tokens: 16,
             hidden_size: 1,
             attention_heads: 1,
-            entities: names.iter().map(|n| bie::bundle::EntityType { name: n.to_string(), threshold: 0.5, temperature: 1.0 }).collect(),
+            entities: names.iter().map(|n| bie::bundle::EntityType { name: n.to_string(), threshold: 0.5, temperature: 1.0, bias: 0.0, operating_points: Vec::new() }).collect(),
             relations: schema
                 .relations
                 .iter()
@@ -337,6 +338,8 @@ proptest! {
                     symmetric: r.symmetric,
                     threshold: 0.5,
                     temperature: 1.0,
+                    bias: 0.0,
+                    operating_points: Vec::new(),
                 })
                 .collect(),
             files: Default::default(),

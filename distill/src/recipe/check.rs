@@ -7,6 +7,7 @@ use bie::bundle::MANIFEST;
 
 use super::places::Places;
 use super::{CorpusSource, Evaluation, Recipe};
+use crate::corpus::{Format, Options};
 use crate::error::Result;
 use crate::teacher::NONE;
 
@@ -32,6 +33,9 @@ impl Recipe {
         if let Some(evaluation) = &self.evaluation {
             self.check_evaluation(at, &["evaluation"], evaluation)?;
         }
+        if let Some(calibration) = &self.calibration {
+            calibration.check(self, at)?;
+        }
         self.check_update(at)
     }
 
@@ -41,8 +45,12 @@ impl Recipe {
         key: &[&str],
         evaluation: &Evaluation,
     ) -> Result<()> {
+        self.check_reading(
+            at,
+            key,
+            (&evaluation.path, evaluation.format, &evaluation.options),
+        )?;
         let key = |name| key.iter().copied().chain([name]).collect::<Vec<_>>();
-        self.need_file(at, &key("path"), &evaluation.path)?;
         self.check_map(at, &key("map"), &evaluation.map)?;
         if let Some(labels) = &evaluation.relations_from {
             self.need_file(at, &key("relations_from"), labels)?;
@@ -141,11 +149,21 @@ impl Recipe {
 
     fn check_corpus(&self, at: &Places, n: &str, corpus: &CorpusSource) -> Result<()> {
         let key = |name| ["corpora", n, name];
-        self.need_file(at, &key("path"), &corpus.path)?;
+        self.check_reading(
+            at,
+            &["corpora", n],
+            (&corpus.path, corpus.format, &corpus.options),
+        )?;
         self.check_map(at, &key("map"), &corpus.map)?;
-        at.need(&key("annotates"), !corpus.annotates.is_empty(), || {
-            "name the entity types that the corpus annotates".to_owned()
-        })?;
+        let annotated = corpus.format.is_annotated();
+        at.need(
+            &key("annotates"),
+            corpus.annotates.is_empty() != annotated,
+            || match annotated {
+                true => "name the entity types that the corpus annotates".to_owned(),
+                false => format!("{} holds no annotation", corpus.format),
+            },
+        )?;
         for label in &corpus.annotates {
             at.need(&key("annotates"), self.entity(label).is_some(), || {
                 self.unknown_entity(label)
@@ -161,6 +179,25 @@ impl Recipe {
         Ok(())
     }
 
+    /// What says where a corpus lies and how it is read.
+    fn check_reading(
+        &self,
+        at: &Places,
+        section: &[&str],
+        (path, format, options): (&Path, Format, &Options),
+    ) -> Result<()> {
+        let key = |names: &[&'static str]| {
+            let names = names.iter().copied();
+            section.iter().copied().chain(names).collect::<Vec<_>>()
+        };
+        let resolved = self.resolve(path);
+        at.need(&key(&["path"]), resolved.exists(), || no_file(&resolved))?;
+        match options.misfit(format) {
+            Some((name, why)) => at.need(&key(&["options", name]), false, || why),
+            None => Ok(()),
+        }
+    }
+
     pub(super) fn check_map(
         &self,
         at: &Places,
@@ -171,7 +208,7 @@ impl Recipe {
             let key: Vec<&str> = key.iter().copied().chain([from.as_str()]).collect();
             at.need(
                 &key,
-                self.entity(to).is_some() || self.relation(to).is_some(),
+                to.is_empty() || self.entity(to).is_some() || self.relation(to).is_some(),
                 || format!("\"{from}\" is mapped to \"{to}\", which is no type of the schema"),
             )?;
         }
@@ -218,12 +255,7 @@ impl Recipe {
 
     pub(super) fn need_file(&self, at: &Places, key: &[&str], path: &Path) -> Result<()> {
         let resolved = self.resolve(path);
-        at.need(key, resolved.is_file(), || {
-            format!(
-                "there is no file {}; paths are relative to the recipe's folder",
-                resolved.display()
-            )
-        })
+        at.need(key, resolved.is_file(), || no_file(&resolved))
     }
 
     fn unknown_entity(&self, label: &str) -> String {
@@ -251,4 +283,11 @@ impl Recipe {
             known.join(", ")
         )
     }
+}
+
+fn no_file(path: &Path) -> String {
+    format!(
+        "there is no file {}; paths are relative to the recipe's folder",
+        path.display()
+    )
 }

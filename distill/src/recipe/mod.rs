@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
+use crate::corpus::{Format, Options};
 use crate::error::{Error, Result};
 use crate::student::trainable::Trainable;
 
+mod calibration;
 mod check;
 mod frugal;
 mod layers;
@@ -20,14 +22,14 @@ mod places;
 mod teaching;
 mod update;
 
-pub use teaching::{
-    CalibrateOn, Distillation, EncoderTeacherSource, LayerMap, Rule, TeacherSource, likeliest,
-    logit,
-};
-
+pub use calibration::Calibration;
 pub use frugal::{Adapters, Freeze};
 pub use layers::Layers;
-use places::{Places, line_of};
+use places::Places;
+pub(crate) use places::line_of;
+pub use teaching::{
+    Distillation, EncoderTeacherSource, LayerMap, Rule, TeacherSource, likeliest, logit,
+};
 pub use update::Update;
 
 /// A checked recipe.
@@ -59,15 +61,23 @@ pub struct Recipe {
     pub training: Training,
     /// Documents that the finished bundle is measured on; never trained on.
     pub evaluation: Option<Evaluation>,
+    /// How scores and thresholds of the finished bundle are fitted; without it they stay the model's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// The base is a bundle that learns something new.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update: Option<Update>,
     /// What the model learned from, for its card: every corpus, teacher and base, with licence and citation.
     #[serde(default)]
     pub sources: Vec<Source>,
+    /// What the model is for and whom, for its card; a general text if absent.
+    #[serde(default)]
+    pub intended_use: String,
     /// What the model must not be trusted with, for its card.
     #[serde(default)]
     pub limits: String,
+    /// Folder that paths are relative to, itself relative to the recipe's; the recipe's own folder if absent.
+    pub folder: Option<PathBuf>,
     /// The recipe's file; paths are relative to its folder.
     #[serde(skip)]
     file: PathBuf,
@@ -166,26 +176,23 @@ fn half() -> f32 {
     0.5
 }
 
-/// File formats of corpora.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// See [`crate::corpus::pubtator`].
-    PubTator,
-}
-
 /// One corpus to train on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CorpusSource {
-    /// The file.
+    /// The file, or a folder or zip of files.
     pub path: PathBuf,
     /// Its format.
     pub format: Format,
-    /// The corpus's labels (of mentions and relations) to the schema's; a label that is not listed stands for itself.
+    /// How it is read, where its format leaves that open.
+    #[serde(default, skip_serializing_if = "Options::is_default")]
+    pub options: Options,
+    /// The corpus's labels (of mentions and relations) to the schema's; a label that is not listed stands for itself, one that is mapped to
+    /// nothing ("") is left out on purpose.
     #[serde(default)]
     pub map: BTreeMap<String, String>,
     /// Entity types of the schema that the corpus annotates completely; the others are masked in the loss.
+    #[serde(default)]
     pub annotates: Vec<String>,
     /// Relation types of the schema that the corpus annotates completely; a pair without such a relation is a negative.
     #[serde(default)]
@@ -281,10 +288,13 @@ pub struct Source {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
-    /// The file.
+    /// As [`CorpusSource::path`].
     pub path: PathBuf,
     /// Its format.
     pub format: Format,
+    /// As [`CorpusSource::options`].
+    #[serde(default, skip_serializing_if = "Options::is_default")]
+    pub options: Options,
     /// As [`CorpusSource::map`].
     #[serde(default)]
     pub map: BTreeMap<String, String>,
@@ -324,7 +334,9 @@ impl Recipe {
 
     /// A path of the recipe as one that can be opened.
     pub fn resolve(&self, path: &Path) -> PathBuf {
-        self.file.parent().unwrap_or(Path::new("")).join(path)
+        let own = self.file.parent().unwrap_or(Path::new(""));
+        own.join(self.folder.as_deref().unwrap_or(Path::new("")))
+            .join(path)
     }
 
     /// An error at a key (`["student", "max_tokens"]`): what only shows when the recipe meets the files that it names.
@@ -340,6 +352,11 @@ impl Recipe {
         Error::line(&self.file, line, format!("{}: {why}", key.join(".")))
     }
 
+    /// The recipe's file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// Everything that decides the trained weights: all but threads, checkpoint interval, thresholds and what goes into the card. Files stand
     /// by name alone: a folder may move.
     ///
@@ -349,20 +366,32 @@ impl Recipe {
         let name = |path: &mut PathBuf| *path = path.file_name().unwrap_or_default().into();
         name(&mut recipe.student.base);
         recipe.corpora.iter_mut().for_each(|c| name(&mut c.path));
+        (recipe.encoder_teachers.iter_mut()).for_each(|t| name(&mut t.path));
         for teacher in &mut recipe.teachers {
             name(&mut teacher.path);
             let gold = teacher.calibrate_on.iter_mut();
             gold.for_each(|gold| name(&mut gold.path));
         }
-        (recipe.encoder_teachers.iter_mut()).for_each(|t| name(&mut t.path));
         let guards = recipe.update.iter_mut().flat_map(|u| &mut u.guards);
-        for evaluation in recipe.evaluation.iter_mut().chain(guards) {
+        // Of the calibration, its own documents: they are held out.
+        let calibration = recipe.calibration.take().and_then(|c| c.corpus);
+        recipe.calibration = calibration.map(|corpus| Calibration {
+            corpus: Some(corpus),
+            ..Calibration::default()
+        });
+        let calibration = recipe.calibration.iter_mut().flat_map(|c| &mut c.corpus);
+        for evaluation in recipe
+            .evaluation
+            .iter_mut()
+            .chain(guards)
+            .chain(calibration)
+        {
             name(&mut evaluation.path);
             evaluation.relations_from.iter_mut().for_each(name);
         }
         let mut value = serde_json::json!(recipe);
         for (at, keys) in [
-            ("", &["sources", "limits"][..]),
+            ("", &["sources", "limits", "intended_use", "folder"][..]),
             ("/training", &["threads", "checkpoint_minutes"]),
         ] {
             if let Some(object) = value.pointer_mut(at).and_then(|o| o.as_object_mut()) {
@@ -382,9 +411,55 @@ impl Recipe {
         value
     }
 
+    /// The thresholds that stand in the recipe's own schema, by type: defaults do not.
+    pub fn given_thresholds(&self) -> BTreeMap<String, f32> {
+        #[derive(Default, Deserialize)]
+        struct Types {
+            #[serde(default)]
+            entities: Vec<Type>,
+            #[serde(default)]
+            relations: Vec<Type>,
+        }
+        #[derive(Deserialize)]
+        struct Type {
+            name: String,
+            threshold: Option<f32>,
+        }
+        #[derive(Default, Deserialize)]
+        struct Given {
+            #[serde(default)]
+            schema: Types,
+        }
+        // The text was read before, with stricter types.
+        let Types {
+            entities,
+            relations,
+        } = toml::from_str::<Given>(&self.text)
+            .unwrap_or_default()
+            .schema;
+        let given = entities.into_iter().chain(relations);
+        given
+            .filter_map(|kind| Some((kind.name, kind.threshold?)))
+            .collect()
+    }
+
+    /// Documents that the run must not be trained on.
+    pub fn held_out(&self) -> impl Iterator<Item = &Evaluation> {
+        let calibration = self.calibration.as_ref().and_then(|c| c.corpus.as_ref());
+        let guards = self.update.iter().flat_map(|u| &u.guards);
+        let teachers = self.teachers.iter().flat_map(|t| &t.calibrate_on);
+        let held = self.evaluation.iter().chain(calibration);
+        held.chain(guards).chain(teachers)
+    }
+
     /// Index of an entity type.
     pub fn entity(&self, name: &str) -> Option<usize> {
         self.schema.entities.iter().position(|e| e.name == name)
+    }
+
+    /// Whether a corpus's label is neither mapped (to a type, or to nothing on purpose) nor itself a type.
+    pub fn is_unmapped(&self, map: &BTreeMap<String, String>, label: &str) -> bool {
+        !map.contains_key(label) && self.entity(label).is_none() && self.relation(label).is_none()
     }
 
     /// Index of a relation type.

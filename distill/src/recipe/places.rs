@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 use crate::error::{Error, Result};
 
 /// Line (from 1) of a byte offset.
-pub(super) fn line_of(text: &str, offset: usize) -> usize {
+pub(crate) fn line_of(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|b| *b == b'\n').count()
 }
 

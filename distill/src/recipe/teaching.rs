@@ -1,12 +1,12 @@
 //! Who teaches, and what each term of the loss is worth. The formulas: docs/distilling.md.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::places::Places;
-use super::{Format, Recipe};
+use super::{Evaluation, Recipe};
 use crate::error::Result;
 use crate::teacher::Distribution as Stated;
 
@@ -37,20 +37,7 @@ pub struct TeacherSource {
     pub bias: f32,
     /// Gold that temperature and bias are fitted on; its documents are not trained on.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub calibrate_on: Option<CalibrateOn>,
-}
-
-/// Documents with gold, for [`TeacherSource::calibrate_on`].
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CalibrateOn {
-    /// The file.
-    pub path: PathBuf,
-    /// Its format.
-    pub format: Format,
-    /// The corpus's labels to the schema's.
-    #[serde(default)]
-    pub map: BTreeMap<String, String>,
+    pub calibrate_on: Option<Evaluation>,
 }
 
 impl TeacherSource {
@@ -127,6 +114,21 @@ pub struct EncoderTeacherSource {
     /// The bundle's hash, once it is opened: no key of the recipe, but part of what decides the outcome.
     #[serde(skip_deserializing, skip_serializing_if = "String::is_empty")]
     pub hash: String,
+}
+
+impl EncoderTeacherSource {
+    /// A teacher whose answers alone are taught.
+    pub fn answers(path: &Path) -> Self {
+        EncoderTeacherSource {
+            path: path.to_owned(),
+            map: BTreeMap::new(),
+            weight: one(),
+            hidden_weight: 0.0,
+            attention_weight: 0.0,
+            layers: LayerMap::default(),
+            hash: String::new(),
+        }
+    }
 }
 
 /// A map of layers.
@@ -248,10 +250,9 @@ impl Recipe {
             at.range(&key("temperature"), teacher.temperature, 0.01, 100.0)?;
             at.range(&key("bias"), teacher.bias, -20.0, 20.0)?;
             if let Some(gold) = &teacher.calibrate_on {
-                let key = |name| ["teachers", n.as_str(), "calibrate_on", name];
-                self.need_file(at, &key("path"), &gold.path)?;
-                self.check_map(at, &key("map"), &gold.map)?;
-                at.need(&key("path"), teacher.is_plain(), || {
+                let section = ["teachers", n.as_str(), "calibrate_on"];
+                self.check_evaluation(at, &section, gold)?;
+                at.need(&section, teacher.is_plain(), || {
                     "temperature and bias are fitted here; do not also give them".to_owned()
                 })?;
             }

@@ -3,10 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Labels, NONE};
-use crate::corpus::Document;
-use crate::dataset::read_corpus;
+use crate::corpus::{self, Document};
 use crate::error::{Error, Result};
-use crate::recipe::{CalibrateOn, Recipe, TeacherSource, likeliest, logit};
+use crate::recipe::{Evaluation, Recipe, TeacherSource, likeliest, logit};
 
 /// Statements that a fit needs.
 const LEAST: usize = 20;
@@ -28,7 +27,8 @@ pub fn fit(recipe: &mut Recipe) -> Result<()> {
             continue;
         };
         let path = recipe.resolve(&source.path);
-        let documents = read_corpus(gold.format, &recipe.resolve(&gold.path))?.documents;
+        let documents =
+            corpus::read(&recipe.resolve(&gold.path), gold.format, &gold.options)?.documents;
         let documents: HashMap<&str, &Document> =
             documents.iter().map(|d| (d.id.as_str(), d)).collect();
         let mut statements = Vec::new();
@@ -66,7 +66,7 @@ pub fn fit(recipe: &mut Recipe) -> Result<()> {
 fn collect(
     recipe: &Recipe,
     source: &TeacherSource,
-    gold: &CalibrateOn,
+    gold: &Evaluation,
     labels: &Labels,
     document: &Document,
     statements: &mut Vec<(f32, bool)>,

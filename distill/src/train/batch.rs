@@ -10,26 +10,25 @@ const NEVER: f32 = -1e9;
 /// What one token and one pair weigh in the loss of a step: its parts are weighted by the whole, so that their gradients add up to its own.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Weights {
-    /// Of a token and type whose tag is known.
-    token: f32,
+    tag: f32,
     pair: f32,
-    /// Of a token whose features are compared.
-    feature: f32,
+    /// Tokens of the step.
+    tokens: usize,
 }
 
 impl Weights {
-    /// Of a step that reads `items`, where all tokens together weigh `entities` and all pairs `relations`.
+    /// Of a step that reads `items`, where all tags together weigh `entities` and all pairs `relations`.
     pub fn of(items: &[&Item], entities: f32, relations: f32) -> Weights {
-        let known = items.iter().flat_map(|i| known_tags(i));
-        let tagged: f32 = known
+        let tagged: f32 = items
+            .iter()
+            .flat_map(|i| known_tags(i))
             .map(|(gold, teacher)| if teacher.is_some() { 1.0 } else { gold })
             .sum();
         let scored = items.iter().map(|i| i.pairs.len()).sum::<usize>().max(1);
-        let tokens = items.iter().map(|i| i.ids.len()).sum::<usize>().max(1);
         Weights {
-            token: entities / tagged.max(1.0),
+            tag: entities / tagged.max(1.0),
             pair: relations / scored as f32,
-            feature: 1.0 / tokens as f32,
+            tokens: items.iter().map(|i| i.ids.len()).sum(),
         }
     }
 }
@@ -38,8 +37,8 @@ impl Weights {
 /// of each feature of `spec`.
 pub fn assemble(
     items: &[&Item],
-    features: &[Vec<Vec<f32>>],
     weights: Weights,
+    features: &[Vec<Vec<f32>>],
     spec: &StepSpec,
     distillation: &Distillation,
 ) -> Batch {
@@ -89,22 +88,23 @@ pub fn assemble(
             let (l, k) = (i / types, i % types);
             let cell = ((l * batch + w) * types + k) * 3;
             let share = share(weight > 0.0, theirs.is_some());
-            b.tags[cell + usize::from(tag)] = share * weight * weights.token;
+            b.tags[cell + usize::from(tag)] = share * weight * weights.tag;
             if let (Some(theirs), true) = (theirs, terms.teacher_entities) {
                 let soft = soften(theirs, distillation.temperature);
                 put(
                     &mut b.teacher_tags[cell..cell + 3],
                     &soft,
-                    (1.0 - share) * weights.token,
+                    (1.0 - share) * weights.tag,
                 );
             }
         }
+        let share_of_mask = 1.0 / weights.tokens as f32;
         let own = b.mask.iter_mut().skip(w).step_by(batch);
-        own.take(item.ids.len()).for_each(|x| *x = weights.feature);
+        own.take(item.ids.len()).for_each(|x| *x = share_of_mask);
         let values = features.get(w).into_iter().flatten();
         for ((feature, cells), values) in terms.features.iter().zip(&mut b.features).zip(values) {
             let lengths = (item.ids.len(), length);
-            feature.place(cells, values, (w, batch), lengths, weights.feature);
+            feature.place(cells, values, (w, batch), lengths, weights.tokens);
         }
         for (m, tokens) in item.mentions.iter().enumerate() {
             for &t in tokens {
@@ -235,9 +235,20 @@ mod tests {
         }
     }
 
-    fn assembled(items: &[&Item], features: &[Vec<Vec<f32>>], terms: Terms) -> Batch {
-        let weights = Weights::of(items, 2.0, 1.0);
-        assemble(items, features, weights, &spec(terms), &settings())
+    /// A step of one part, in which all tags weigh 2 and all pairs 1.
+    fn whole(
+        items: &[&Item],
+        features: &[Vec<Vec<f32>>],
+        spec: &StepSpec,
+        distillation: &Distillation,
+    ) -> Batch {
+        assemble(
+            items,
+            Weights::of(items, 2.0, 1.0),
+            features,
+            spec,
+            distillation,
+        )
     }
 
     fn spec(terms: Terms) -> StepSpec {
@@ -276,11 +287,11 @@ mod tests {
         item.teacher_tags = vec![0.0; 12];
         item.teacher_tags[3..9].copy_from_slice(&[0.36, 0.64, 0.0, 1.0, 0.0, 0.0]);
         assert!(learns_tags(std::slice::from_ref(&item), &distillation));
-        let terms = Terms {
+        let spec = spec(Terms {
             teacher_entities: true,
             ..Terms::default()
-        };
-        let b = assembled(&[&item], &[], terms);
+        });
+        let b = whole(&[&item], &[], &spec, &distillation);
         // Two known tags share the entity weight 2. Time-major: token l of window 0 is row 2 l.
         assert_eq!((b.tags[7], b.tags.iter().sum::<f32>()), (0.25, 0.25));
         assert!((b.teacher_tags[6] - 0.75 * 0.6 / 1.4).abs() < 1e-6);
@@ -296,6 +307,7 @@ mod tests {
 
     #[test]
     fn evidence_and_features_go_to_their_places() {
+        let distillation = settings();
         let feature = |kind, projection: &str| Feature {
             kind,
             student: 1,
@@ -303,14 +315,14 @@ mod tests {
             weight: 1.0,
             projection: projection.to_owned(),
         };
-        let terms = Terms {
+        let spec = spec(Terms {
             rationale: true,
             features: vec![
                 feature(Kind::Hidden { width: 2 }, "distill.projection.0.0"),
                 feature(Kind::Attention { maps: 1 }, ""),
             ],
             ..Terms::default()
-        };
+        });
         let short = Item {
             ids: vec![1, 2],
             tags: vec![0; 2],
@@ -321,7 +333,12 @@ mod tests {
         let number = |from: usize, n: usize| (from..from + n).map(|x| x as f32).collect();
         let values = |from, l: usize| vec![number(from, 2 * l), number(from, l * l)];
         let (first, second) = (item(), short);
-        let b = assembled(&[&first, &second], &[values(1, 4), values(100, 2)], terms);
+        let b = whole(
+            &[&first, &second],
+            &[values(1, 4), values(100, 2)],
+            &spec,
+            &distillation,
+        );
         // One pair in the batch: weight 0.5, two tokens.
         assert_eq!(b.evidence, [0.0, 0.25, 0.25, 0.0, 0.0, 0.0, 0.0, 0.0]);
         let sixth = 1.0 / 6.0;
@@ -343,6 +360,7 @@ mod tests {
 
     #[test]
     fn targets_carry_their_weights_and_padding_counts_for_nothing() {
+        let distillation = settings();
         let (long, short) = (
             item(),
             Item {
@@ -358,7 +376,8 @@ mod tests {
             pairs: vec![],
             ..short
         };
-        let b = assembled(&[&long, &short], &[], Terms::default());
+        let items = [&long, &short];
+        let b = whole(&items, &[], &spec(Terms::default()), &distillation);
         assert_eq!(
             (b.length, b.mentions, b.entities, b.pairs, b.tokens),
             (4, 2, 2, 1, 7)

@@ -116,8 +116,8 @@ pub fn run(job: &Job) -> Result<Report> {
         batch,
         dropout: 0.1,
         temperature: 1.0,
-        terms: Terms::default(),
         trainable: job.trainable,
+        terms: Terms::default(),
     };
     let mut step = Step::new(spec, job.threads)?;
     let trained: Vec<Parameter> = parameters
@@ -145,7 +145,7 @@ pub fn run(job: &Job) -> Result<Report> {
         for part in 0..job.accumulate {
             let start = Instant::now();
             let weights = Weights::of(&items, 1.0, 1.0);
-            let data = assemble(&items, &[], weights, step.spec(), &Distillation::default());
+            let data = assemble(&items, weights, &[], step.spec(), &Distillation::default());
             let start = lap(start, &mut seconds.batch);
             let draw = Draw {
                 count: step.masks(),

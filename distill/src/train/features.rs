@@ -90,15 +90,15 @@ impl Feature {
         vec![0.0; batch * self.values(length)]
     }
 
-    /// Puts the teacher's values for window `w` of a batch into `cells`. `lengths`: tokens of the window, and of the batch's longest; `weight`: of
-    /// a token; a row of a map has its part of it.
+    /// Puts the teacher's values for window `w` of a batch into `cells`. `lengths`: tokens of the window, and of the batch's longest; `rows`: those
+    /// of all windows. A row of a map weighs 1/(rows × maps).
     pub fn place(
         &self,
         cells: &mut [f32],
         values: &[f32],
         (w, batch): (usize, usize),
         (tokens, length): (usize, usize),
-        weight: f32,
+        rows: usize,
     ) {
         match self.kind {
             Kind::Hidden { width } => {
@@ -108,7 +108,7 @@ impl Feature {
                 }
             }
             Kind::Attention { maps } => {
-                let share = weight / maps as f32;
+                let share = 1.0 / (rows * maps) as f32;
                 let of_window = cells.chunks_mut(maps * length * length).nth(w);
                 let to = of_window
                     .into_iter()

@@ -87,11 +87,11 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
     if let Some(learned) = &learned {
         inherit(&recipe, &mut parameters, relations, learned)?;
     }
+    let trainable = recipe.student.trainable();
+    parameters.add_adapters(&config, &trainable, || normal(&mut random));
     for feature in teachers.features() {
         feature.add_projection(&mut parameters, &config, || normal(&mut random));
     }
-    let trainable = recipe.student.trainable();
-    parameters.add_adapters(&config, &trainable, || normal(&mut random));
     let plan = plan(&recipe, &parameters);
     let checkpoint = if resume {
         folder.load(&plan.identity)?
@@ -111,10 +111,10 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
         mut parameters,
         curve,
     } = trained;
-    parameters.0.retain(|name, _| !name.starts_with(SCAFFOLD));
     if let Some(adapters) = &recipe.student.adapters {
         parameters.merge_adapters(adapters);
     }
+    parameters.0.retain(|name, _| !name.starts_with(SCAFFOLD));
     let data = data.summary.to_string();
     Ok(Some(Run {
         recipe,

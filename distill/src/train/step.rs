@@ -31,10 +31,10 @@ pub struct StepSpec {
     pub dropout: f32,
     /// Temperature at which the teacher's labels are met (Hinton et al. 2015).
     pub temperature: f32,
-    /// What else is in the loss.
-    pub terms: Terms,
     /// What training changes.
     pub trainable: Trainable,
+    /// What else is in the loss.
+    pub terms: Terms,
 }
 
 /// The terms of the loss beside the cross-entropies with gold and with the teachers' relations. What is not asked for is not in the graph.

@@ -84,18 +84,20 @@ impl<'a> Supervised<'a> {
     fn batch(&mut self, step: u64, part: u64) -> Result<Batch> {
         let (whole, t) = (self.windows(step), &self.recipe.training);
         let spec = self.step.spec();
-        let items = whole.chunks(spec.batch).nth(part as usize);
-        let items = items.unwrap_or_default();
+        let items = whole
+            .chunks(spec.batch)
+            .nth(part as usize)
+            .unwrap_or_default();
         let mut features = Vec::new();
-        if !spec.terms.features.is_empty() {
+        if self.teachers.features().next().is_some() {
             for item in items {
                 features.push(self.teachers.values(&item.ids)?);
             }
         }
         Ok(assemble(
             items,
-            &features,
             Weights::of(&whole, t.entity_loss_weight, t.relation_loss_weight),
+            &features,
             spec,
             &self.recipe.distillation,
         ))
