@@ -12,6 +12,7 @@ use bie::text::window::windows;
 
 use crate::corpus::{self, Document, Mention};
 use crate::error::{Error, Result};
+use crate::progress;
 use crate::recipe::{CorpusSource, Recipe, RelationType, Schema};
 use crate::teacher::encoder::{EncoderTeachers, Opinion, Window};
 
@@ -189,14 +190,20 @@ pub fn load(
         dataset.summary.duplicates += read.duplicates;
         dataset.summary.defects += read.defects.len();
         let before = dataset.items.len();
-        for document in &read.documents {
+        let asked = (!encoder_teachers.is_empty())
+            .then(|| progress::count("documents that the teachers read"));
+        for (n, document) in read.documents.iter().enumerate() {
+            if let Some(asked) = &asked {
+                asked(n + 1, read.documents.len());
+            }
             if held_out.contains(&document.id) || held_out.contains(&document.text) {
                 dataset.summary.held_out += 1;
                 continue;
             }
             seen.extend([document.id.clone(), document.text.clone()]);
+            let found = teachers.mentions(document, &annotated(recipe, Some(corpus)));
             let said = teachers.of(document, &mut dataset.summary);
-            let view = DocumentView::new(recipe, Some(corpus), document, said);
+            let view = DocumentView::new(recipe, Some(corpus), document, &found, said);
             dataset.add(&view, encoder, encoder_teachers)?;
         }
         if dataset.items.len() == before {
@@ -204,8 +211,9 @@ pub fn load(
         }
     }
     for document in &teachers.documents(&seen) {
+        let found = teachers.mentions(document, &annotated(recipe, None));
         let said = teachers.of(document, &mut dataset.summary);
-        let view = DocumentView::new(recipe, None, document, said);
+        let view = DocumentView::new(recipe, None, document, &found, said);
         dataset.add(&view, encoder, encoder_teachers)?;
         dataset.summary.teacher_documents += 1;
     }
@@ -236,7 +244,12 @@ impl Dataset {
             }
         }
         summary.mentions += view.mentions.len();
-        summary.other_mentions += document.mentions.len() - view.mentions.len();
+        let other = |m: &&Mention| {
+            let map = view.corpus.map(|c| &c.map);
+            let label = map.map_or(m.label.as_str(), |map| mapped(map, &m.label));
+            view.recipe.entity(label).is_none()
+        };
+        summary.other_mentions += document.mentions.iter().filter(other).count();
         let mut tagged = vec![false; view.mentions.len()];
         let encoded = encoder.encode(&document.text)?;
         for window in windows(encoded, view.recipe.student.max_tokens) {
@@ -294,6 +307,17 @@ struct Entity<'a> {
     mentions: Vec<usize>,
 }
 
+/// `[K]`: types that the corpus annotates.
+fn annotated(recipe: &Recipe, corpus: Option<&CorpusSource>) -> Vec<bool> {
+    let known = |name: &String| corpus.is_some_and(|c| c.annotates.contains(name));
+    recipe
+        .schema
+        .entities
+        .iter()
+        .map(|e| known(&e.name))
+        .collect()
+}
+
 /// One document in the terms of the schema.
 struct DocumentView<'a> {
     recipe: &'a Recipe,
@@ -319,6 +343,7 @@ impl<'a> DocumentView<'a> {
         recipe: &'a Recipe,
         corpus: Option<&'a CorpusSource>,
         document: &'a Document,
+        found: &'a [Mention],
         said: Vec<Row<'a>>,
     ) -> Self {
         let mapped = |label: &'a str| corpus.map_or(label, |c| mapped(&c.map, label));
@@ -330,6 +355,17 @@ impl<'a> DocumentView<'a> {
                 Some(TypedMention { mention, label })
             })
             .collect();
+        // What teachers found of types that the corpus does not annotate, where it has nothing of the type all the same.
+        let found = found.iter().filter_map(|mention| {
+            let label = recipe.entity(&mention.label)?;
+            let meets = |m: &TypedMention| {
+                m.label == label && m.mention.start < mention.end && mention.start < m.mention.end
+            };
+            let new = !mentions.iter().any(meets);
+            new.then_some(TypedMention { mention, label })
+        });
+        let found: Vec<TypedMention> = found.collect();
+        mentions.extend(found);
         mentions.sort_by_key(|m| (m.mention.start, Reverse(m.mention.end), m.label));
         let mut entities: Vec<Entity> = Vec::new();
         for (m, mention) in mentions.iter().enumerate() {
@@ -362,12 +398,7 @@ impl<'a> DocumentView<'a> {
             recipe,
             corpus,
             document,
-            annotated: recipe
-                .schema
-                .entities
-                .iter()
-                .map(|e| corpus.is_some_and(|c| c.annotates.contains(&e.name)))
-                .collect(),
+            annotated: annotated(recipe, corpus),
             gold_known: recipe
                 .schema
                 .relations

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::spans::{self, Known, Place, Spans};
 use super::{Summary, admits, mapped};
-use crate::corpus::Document;
+use crate::corpus::{Document, Mention};
 use crate::error::{Error, Result};
 use crate::recipe::{Recipe, Schema, TeacherSource};
 use crate::teacher::encoder::Opinion;
@@ -75,16 +75,30 @@ impl<'a> Teachers<'a> {
 
     /// The documents that rows of entities speak of, without those of these ids or texts.
     pub(super) fn documents(&self, without: &HashSet<String>) -> Vec<Document> {
-        let ids = self.order.iter().filter(|id| !without.contains(*id));
         let document = |id: &String| {
-            let rows = self.rows.get(id)?.iter();
-            let rows: Vec<_> = rows
-                .filter(|(_, row)| is_of_entities(row))
-                .filter_map(|(n, row)| Some((self.recipe.teachers.get(*n)?, row)))
-                .collect();
-            spans::document(self.recipe, &rows).filter(|d| !without.contains(&d.text))
+            let row = self.rows_of_entities(id).next().map(|(_, row)| row)?;
+            let known = without.contains(id) || without.contains(&row.text);
+            (!known).then(|| Document {
+                id: id.clone(),
+                text: row.text.clone(),
+                mentions: Vec::new(),
+                relations: Vec::new(),
+                source: row.source.clone(),
+            })
         };
-        ids.filter_map(document).collect()
+        self.order.iter().filter_map(document).collect()
+    }
+
+    /// The mentions of types that are not `annotated` (`[K]`).
+    pub(super) fn mentions(&self, document: &Document, annotated: &[bool]) -> Vec<Mention> {
+        let rows: Vec<_> = self.rows_of_entities(&document.id).collect();
+        spans::mentions(self.recipe, document, &rows, annotated)
+    }
+
+    fn rows_of_entities(&self, id: &str) -> impl Iterator<Item = (&TeacherSource, &Labels)> {
+        let rows = self.rows.get(id).into_iter().flatten();
+        let rows = rows.filter(|(_, row)| is_of_entities(row));
+        rows.filter_map(|(n, row)| Some((self.recipe.teachers.get(*n)?, row)))
     }
 
     /// The rows that speak of this document's very text.

@@ -180,13 +180,19 @@ impl<'a> Spans<'a> {
     }
 }
 
-/// The document of rows that no corpus has: mentions that a teacher calls more likely than not, grouped into entities as libbie groups them.
-pub(super) fn document(recipe: &Recipe, rows: &[(&TeacherSource, &Labels)]) -> Option<Document> {
-    let (_, first) = rows.first()?;
+/// Mentions that only the teachers' rows of entities have: of the types that are not `annotated` (`[K]`), called more likely than not, grouped into
+/// entities as libbie groups them.
+pub(super) fn mentions(
+    recipe: &Recipe,
+    document: &Document,
+    rows: &[(&TeacherSource, &Labels)],
+    annotated: &[bool],
+) -> Vec<Mention> {
     let mut spans = Vec::new();
-    for (source, labels) in rows.iter().filter(|(_, l)| l.text == first.text) {
+    for (source, labels) in rows.iter().filter(|(_, l)| l.text == document.text) {
         for e in &labels.entities {
             let label = recipe.entity(mapped(&source.map, &e.label));
+            let label = label.filter(|k| annotated.get(*k) == Some(&false));
             if let Some(label) = label.filter(|_| source.calibrated(e.probability) >= 0.5) {
                 spans.push((e.span.start, Reverse(e.span.end), label));
             }
@@ -196,21 +202,15 @@ pub(super) fn document(recipe: &Recipe, rows: &[(&TeacherSource, &Labels)]) -> O
     spans.dedup();
     let of = |&(start, Reverse(end), label)| group::Mention { start, end, label };
     let mentions: Vec<group::Mention> = spans.iter().map(of).collect();
-    let numbered = groups(&first.text, &mentions);
+    let numbered = groups(&document.text, &mentions);
     let named = mentions.iter().zip(numbered).map(|(m, group)| {
         let name = recipe.schema.entities.get(m.label).map(|e| e.name.clone());
         Mention {
             start: m.start,
             end: m.end,
             label: name.unwrap_or_default(),
-            concepts: vec![group.to_string()],
+            concepts: vec![format!("teachers' {group}")],
         }
     });
-    Some(Document {
-        id: first.id.clone(),
-        text: first.text.clone(),
-        mentions: named.collect(),
-        relations: Vec::new(),
-        source: first.source.clone(),
-    })
+    named.collect()
 }

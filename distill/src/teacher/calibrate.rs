@@ -1,11 +1,12 @@
 //! How sure a teacher may be: temperature and bias of its stated probabilities, fitted on documents with gold (Platt 1999; Guo et al. 2017).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Labels, NONE};
 use crate::corpus::{self, Document};
+use crate::dataset::mapped;
 use crate::error::{Error, Result};
-use crate::recipe::{Evaluation, Recipe, TeacherSource, likeliest, logit};
+use crate::recipe::{Recipe, likeliest, logit};
 
 /// Statements that a fit needs.
 const LEAST: usize = 20;
@@ -29,13 +30,22 @@ pub fn fit(recipe: &mut Recipe) -> Result<()> {
         let path = recipe.resolve(&source.path);
         let documents =
             corpus::read(&recipe.resolve(&gold.path), gold.format, &gold.options)?.documents;
+        let labels = documents.iter().flat_map(|d| {
+            let mentions = d.mentions.iter().map(|m| &m.label);
+            mentions.chain(d.relations.iter().map(|r| &r.label))
+        });
+        let comparison = Comparison {
+            theirs: &source.map,
+            ours: &gold.map,
+            known: labels.map(|label| mapped(&gold.map, label)).collect(),
+        };
         let documents: HashMap<&str, &Document> =
             documents.iter().map(|d| (d.id.as_str(), d)).collect();
         let mut statements = Vec::new();
         for labels in super::read(&path)? {
             let document = documents.get(labels.id.as_str());
             if let Some(document) = document.filter(|d| d.text == labels.text) {
-                collect(recipe, source, gold, &labels, document, &mut statements);
+                comparison.collect(&labels, document, &mut statements);
             }
         }
         if statements.len() < LEAST {
@@ -61,58 +71,43 @@ pub fn fit(recipe: &mut Recipe) -> Result<()> {
     Ok(())
 }
 
-/// What the teacher states about a document, and whether gold agrees: the likeliest label of every listed pair of concepts, where gold knows that
-/// label, and every span of a type that gold has.
-fn collect(
-    recipe: &Recipe,
-    source: &TeacherSource,
-    gold: &Evaluation,
-    labels: &Labels,
-    document: &Document,
-    statements: &mut Vec<(f32, bool)>,
-) {
-    let theirs = |label: &str| {
-        source
-            .map
-            .get(label)
-            .map_or(label, String::as_str)
-            .to_owned()
-    };
-    let ours = |label: &str| gold.map.get(label).map_or(label, String::as_str).to_owned();
-    let known: HashSet<String> = recipe
-        .corpora
-        .iter()
-        .flat_map(|c| c.gold_relations.iter().cloned())
-        .chain(gold.map.values().cloned())
-        .collect();
-    for pair in labels.pairs.iter().flat_map(|p| &p.pairs) {
-        let Some((label, p)) = likeliest(&pair.probabilities) else {
-            continue;
-        };
-        let holds = |label: Option<&str>| {
-            document.relations.iter().any(|r| {
+/// A teacher's labels against gold's.
+struct Comparison<'a> {
+    theirs: &'a BTreeMap<String, String>,
+    ours: &'a BTreeMap<String, String>,
+    /// Types that gold has somewhere.
+    known: HashSet<&'a str>,
+}
+
+impl Comparison<'_> {
+    /// What the teacher states about a document, and whether gold agrees: the likeliest label of every listed pair of concepts, where gold knows
+    /// that label, and every span of a type that gold knows.
+    fn collect(&self, labels: &Labels, document: &Document, statements: &mut Vec<(f32, bool)>) {
+        for pair in labels.pairs.iter().flat_map(|p| &p.pairs) {
+            let Some((label, p)) = likeliest(&pair.probabilities) else {
+                continue;
+            };
+            let label = mapped(self.theirs, label);
+            let mut between = document.relations.iter().filter(|r| {
                 let ends = [(&r.head, &r.tail), (&r.tail, &r.head)];
                 ends.contains(&(&pair.head, &pair.tail))
-                    && label.is_none_or(|label| ours(&r.label) == label)
-            })
-        };
-        if label == NONE {
-            statements.push((p, !holds(None)));
-        } else if known.contains(&theirs(label)) {
-            statements.push((p, holds(Some(&theirs(label)))));
+            });
+            if label == NONE {
+                statements.push((p, between.next().is_none()));
+            } else if self.known.contains(label) {
+                statements.push((p, between.any(|r| mapped(self.ours, &r.label) == label)));
+            }
         }
-    }
-    let types: HashSet<String> = document.mentions.iter().map(|m| ours(&m.label)).collect();
-    for e in labels
-        .entities
-        .iter()
-        .filter(|e| types.contains(&theirs(&e.label)))
-    {
-        let right = document
-            .mentions
-            .iter()
-            .any(|m| (m.start..m.end) == e.span && ours(&m.label) == theirs(&e.label));
-        statements.push((e.probability, right));
+        for e in &labels.entities {
+            let label = mapped(self.theirs, &e.label);
+            let right = document
+                .mentions
+                .iter()
+                .any(|m| (m.start..m.end) == e.span && mapped(self.ours, &m.label) == label);
+            if self.known.contains(label) {
+                statements.push((e.probability, right));
+            }
+        }
     }
 }
 
@@ -147,6 +142,7 @@ fn fitted(statements: &[(f32, bool)]) -> (f32, f32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::TeacherSource;
 
     /// 0.95 stated and 0.85 observed, 0.8 and 0.7, 0.6 and 0.5: the map comes near all three.
     #[test]
