@@ -16,12 +16,15 @@ use crate::progress;
 use crate::recipe::{CorpusSource, Recipe, RelationType, Schema};
 use crate::teacher::encoder::{EncoderTeachers, Opinion, Window};
 
+mod agreement;
 mod order;
 mod soft;
+mod spans;
 
+pub use agreement::{Agreement, Agreements, Kind};
 pub(crate) use order::batches;
 pub use order::epoch_batches;
-use soft::{Soft, Stated, Teachers, Voice, mean_tags};
+use soft::{Row, Stated, TagVoice, Teachers, Voice, mean_tags};
 
 /// A tag of [`Item::tags`]: outside every mention of the type.
 pub const OUTSIDE: u8 = 0;
@@ -71,7 +74,7 @@ pub struct Pair {
 }
 
 /// What there is to train on, and what was left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Summary {
     /// Documents that became items.
     pub documents: usize,
@@ -101,6 +104,10 @@ pub struct Summary {
     pub teacher_rows: usize,
     /// Teacher rows left out because their document has another text.
     pub differing_rows: usize,
+    /// Of the documents, those that only a teacher's rows have.
+    pub teacher_documents: usize,
+    /// Where gold and teachers speak of the same. Not in the text.
+    pub agreements: Agreements,
 }
 
 impl fmt::Display for Summary {
@@ -137,7 +144,10 @@ impl fmt::Display for Summary {
                 labels.join(", ")
             )?;
         }
-        Ok(())
+        match self.teacher_documents {
+            0 => Ok(()),
+            n => write!(f, "; {n} documents from teachers alone"),
+        }
     }
 }
 
@@ -173,6 +183,7 @@ pub fn load(
         let read = corpus::read(&recipe.resolve(&held.path), held.format, &held.options)?;
         held_out.extend(read.documents.into_iter().flat_map(|d| [d.id, d.text]));
     }
+    let mut seen = held_out.clone();
     for corpus in &recipe.corpora {
         let path = recipe.resolve(&corpus.path);
         let mut read = corpus::read(&path, corpus.format, &corpus.options)?;
@@ -180,36 +191,74 @@ pub fn load(
         dataset.summary.duplicates += read.duplicates;
         dataset.summary.defects += read.defects.len();
         let before = dataset.items.len();
-        let tick = progress::count("documents cut into windows");
+        // Encoder teachers make this long.
+        let tick = progress::count("documents cut into windows, and read by the teachers");
         for (n, document) in read.documents.iter().enumerate() {
             tick(n + 1, read.documents.len());
             if held_out.contains(&document.id) || held_out.contains(&document.text) {
                 dataset.summary.held_out += 1;
                 continue;
             }
-            let soft = teachers.of(document, &mut dataset.summary);
-            let view = DocumentView::new(recipe, corpus, document, soft, &mut dataset.summary);
-            let mut tagged = vec![false; view.mentions.len()];
-            let encoded = encoder.encode(&document.text)?;
-            for window in windows(encoded, recipe.student.max_tokens) {
-                dataset.items.push(view.item(
-                    &window.tokens,
-                    encoder,
-                    encoder_teachers,
-                    &mut tagged,
-                    &mut dataset.summary,
-                )?);
-            }
-            dataset.summary.untagged += tagged.iter().filter(|tagged| !**tagged).count();
-            dataset.summary.documents += 1;
+            seen.extend([document.id.clone(), document.text.clone()]);
+            let found = teachers.mentions(document, &annotated(recipe, Some(corpus)));
+            let said = teachers.of(document, &mut dataset.summary);
+            let view = DocumentView::new(recipe, Some(corpus), document, &found, said);
+            dataset.add(&view, encoder, encoder_teachers)?;
         }
         if dataset.items.len() == before {
             return Err(Error::file(&path, "the file holds no document to train on"));
         }
     }
+    for document in &teachers.documents(&seen) {
+        let found = teachers.mentions(document, &annotated(recipe, None));
+        let said = teachers.of(document, &mut dataset.summary);
+        let view = DocumentView::new(recipe, None, document, &found, said);
+        dataset.add(&view, encoder, encoder_teachers)?;
+        dataset.summary.teacher_documents += 1;
+    }
+    if dataset.items.is_empty() {
+        let why = "there is nothing to train on: no corpus, and no teacher's row of entities outside of the evaluation";
+        return Err(recipe.error(&["teachers"], why));
+    }
     teachers.check_used()?;
     dataset.summary.windows = dataset.items.len();
     Ok(dataset)
+}
+
+impl Dataset {
+    /// Adds the windows of a document.
+    fn add(
+        &mut self,
+        view: &DocumentView,
+        encoder: &Encoder,
+        teachers: &mut EncoderTeachers,
+    ) -> Result<()> {
+        let summary = &mut self.summary;
+        let document = view.document;
+        if let Some(corpus) = view.corpus {
+            let labels = document.mentions.iter().map(|m| &m.label);
+            let labels = labels.chain(document.relations.iter().map(|r| &r.label));
+            for label in labels.filter(|label| view.recipe.is_unmapped(&corpus.map, label)) {
+                *summary.unmapped.entry(label.clone()).or_default() += 1;
+            }
+        }
+        summary.mentions += view.mentions.len();
+        let other = |m: &&Mention| {
+            let map = view.corpus.map(|c| &c.map);
+            let label = map.map_or(m.label.as_str(), |map| mapped(map, &m.label));
+            view.recipe.entity(label).is_none()
+        };
+        summary.other_mentions += document.mentions.iter().filter(other).count();
+        let mut tagged = vec![false; view.mentions.len()];
+        let encoded = encoder.encode(&document.text)?;
+        for window in windows(encoded, view.recipe.student.max_tokens) {
+            let item = view.item(&window.tokens, encoder, teachers, &mut tagged, summary)?;
+            self.items.push(item);
+        }
+        summary.untagged += tagged.iter().filter(|tagged| !**tagged).count();
+        summary.documents += 1;
+        Ok(())
+    }
 }
 
 /// A schema name for a label of a corpus or teacher.
@@ -257,9 +306,22 @@ struct Entity<'a> {
     mentions: Vec<usize>,
 }
 
+/// `[K]`: types that the corpus annotates.
+fn annotated(recipe: &Recipe, corpus: Option<&CorpusSource>) -> Vec<bool> {
+    let known = |name: &String| corpus.is_some_and(|c| c.annotates.contains(name));
+    recipe
+        .schema
+        .entities
+        .iter()
+        .map(|e| known(&e.name))
+        .collect()
+}
+
 /// One document in the terms of the schema.
 struct DocumentView<'a> {
     recipe: &'a Recipe,
+    /// Where it is from; none if only teachers have it.
+    corpus: Option<&'a CorpusSource>,
     document: &'a Document,
     /// `[K]`: types that the corpus annotates.
     annotated: Vec<bool>,
@@ -271,36 +333,39 @@ struct DocumentView<'a> {
     entities: Vec<Entity<'a>>,
     /// Head concept, tail concept, relation.
     gold: HashSet<(&'a str, &'a str, usize)>,
-    soft: Vec<Soft<'a>>,
+    /// What the files of teachers say.
+    said: Vec<Row<'a>>,
 }
 
 impl<'a> DocumentView<'a> {
     fn new(
         recipe: &'a Recipe,
-        corpus: &'a CorpusSource,
+        corpus: Option<&'a CorpusSource>,
         document: &'a Document,
-        soft: Vec<Soft<'a>>,
-        summary: &mut Summary,
+        found: &'a [Mention],
+        said: Vec<Row<'a>>,
     ) -> Self {
+        let mapped = |label: &'a str| corpus.map_or(label, |c| mapped(&c.map, label));
         let mut mentions: Vec<TypedMention> = document
             .mentions
             .iter()
             .filter_map(|mention| {
-                let label = recipe.entity(mapped(&corpus.map, &mention.label))?;
+                let label = recipe.entity(mapped(&mention.label))?;
                 Some(TypedMention { mention, label })
             })
             .collect();
+        // What teachers found of types that the corpus does not annotate, where it has nothing of the type all the same.
+        let found = found.iter().filter_map(|mention| {
+            let label = recipe.entity(&mention.label)?;
+            let meets = |m: &TypedMention| {
+                m.label == label && m.mention.start < mention.end && mention.start < m.mention.end
+            };
+            let new = !mentions.iter().any(meets);
+            new.then_some(TypedMention { mention, label })
+        });
+        let found: Vec<TypedMention> = found.collect();
+        mentions.extend(found);
         mentions.sort_by_key(|m| (m.mention.start, Reverse(m.mention.end), m.label));
-        summary.mentions += mentions.len();
-        summary.other_mentions += document.mentions.len() - mentions.len();
-        let labels = document
-            .mentions
-            .iter()
-            .map(|m| &m.label)
-            .chain(document.relations.iter().map(|r| &r.label));
-        for label in labels.filter(|label| recipe.is_unmapped(&corpus.map, label)) {
-            *summary.unmapped.entry(label.clone()).or_default() += 1;
-        }
         let mut entities: Vec<Entity> = Vec::new();
         for (m, mention) in mentions.iter().enumerate() {
             for concept in &mention.mention.concepts {
@@ -324,29 +389,25 @@ impl<'a> DocumentView<'a> {
                 Some((
                     g.head.as_str(),
                     g.tail.as_str(),
-                    recipe.relation(mapped(&corpus.map, &g.label))?,
+                    recipe.relation(mapped(&g.label))?,
                 ))
             })
             .collect();
         DocumentView {
             recipe,
+            corpus,
             document,
-            annotated: recipe
-                .schema
-                .entities
-                .iter()
-                .map(|e| corpus.annotates.contains(&e.name))
-                .collect(),
+            annotated: annotated(recipe, corpus),
             gold_known: recipe
                 .schema
                 .relations
                 .iter()
-                .map(|r| corpus.gold_relations.contains(&r.name))
+                .map(|r| corpus.is_some_and(|c| c.gold_relations.contains(&r.name)))
                 .collect(),
             mentions,
             entities,
             gold,
-            soft,
+            said,
         }
     }
 
@@ -428,32 +489,72 @@ impl<'a> DocumentView<'a> {
             entity_type: &item.entity_type,
         };
         let opinions = teachers.ask(&window, &self.recipe.schema)?;
-        item.teacher_tags = self.teacher_tags(&opinions);
-        item.pairs = self.pairs(&present, tokens, &opinions);
+        item.teacher_tags = self.teacher_tags(&item, tokens, &opinions, &mut summary.agreements);
+        item.pairs = self.pairs(&present, tokens, &opinions, &mut summary.agreements);
         summary.gold_pairs += item.pairs.iter().filter(|p| p.gold.is_some()).count();
         summary.teacher_pairs += item.pairs.iter().filter(|p| p.teacher.is_some()).count();
         Ok(item)
     }
 
     /// What the teachers say of the tags; of `[CLS]` and `[SEP]` nobody says anything.
-    fn teacher_tags(&self, opinions: &[Opinion]) -> Vec<f32> {
-        let voices: Vec<(f32, &[f32])> = opinions
+    fn teacher_tags(
+        &self,
+        item: &Item,
+        tokens: &[Token],
+        opinions: &[Opinion],
+        agreements: &mut Agreements,
+    ) -> Vec<f32> {
+        let files = self.said.iter().filter_map(|row| match row {
+            Row::Entities(spans) => Some((spans.source, spans.weight, spans.tags(tokens).into())),
+            Row::Pairs(_) => None,
+        });
+        let encoders = opinions
             .iter()
-            .map(|o| (o.weight, o.tags.as_slice()))
-            .collect();
+            .enumerate()
+            .map(|(n, o)| (self.encoder_source(n), o.weight, o.tags.as_slice().into()));
+        let voices: Vec<TagVoice> = files.chain(encoders).collect();
+        if voices.is_empty() {
+            return Vec::new();
+        }
+        // Whether a token is in a mention, by everybody who knows the type.
+        let types = self.annotated.len();
+        for (at, (weight, tag)) in item.tag_weight.iter().zip(&item.tags).enumerate() {
+            let gold = (*weight > 0.0).then(|| (0, f32::from(*tag != OUTSIDE)));
+            let theirs = voices.iter().filter_map(|(source, _, tags)| {
+                let known = tags.get(3 * at..3 * at + 3)?;
+                let outside = known.first()?;
+                (known.iter().sum::<f32>() > 0.0).then(|| (*source, 1.0 - outside))
+            });
+            let said: Vec<(usize, f32)> = gold.into_iter().chain(theirs).collect();
+            let special = at < types || at >= item.tags.len() - types;
+            if !special {
+                agreements.add(Kind::Entities, at % types, &said);
+            }
+        }
         let mut tags = mean_tags(&voices);
-        let special = 3 * self.annotated.len();
+        let special = 3 * types;
         tags.iter_mut().take(special).for_each(|p| *p = 0.0);
         tags.iter_mut().rev().take(special).for_each(|p| *p = 0.0);
         tags
     }
 
-    fn pairs(&self, entities: &[&Entity], tokens: &[Token], opinions: &[Opinion]) -> Vec<Pair> {
+    /// The number of an encoder teacher among the sources: gold is 0, then come the files.
+    fn encoder_source(&self, n: usize) -> usize {
+        1 + self.recipe.teachers.len() + n
+    }
+
+    fn pairs(
+        &self,
+        entities: &[&Entity],
+        tokens: &[Token],
+        opinions: &[Opinion],
+        agreements: &mut Agreements,
+    ) -> Vec<Pair> {
         let mut pairs = Vec::new();
         for (h, head) in entities.iter().enumerate() {
             for (t, tail) in entities.iter().enumerate() {
                 if h != t {
-                    pairs.extend(self.pair((h, head), (t, tail), tokens, opinions));
+                    pairs.extend(self.pair((h, head), (t, tail), tokens, opinions, agreements));
                 }
             }
         }
@@ -471,6 +572,36 @@ impl<'a> DocumentView<'a> {
         pairs.into_iter().map(|(pair, _)| pair).collect()
     }
 
+    /// Bytes of an entity's mentions.
+    fn places(&self, entity: &Entity) -> Vec<Range<usize>> {
+        let mentions = entity.mentions.iter().filter_map(|m| self.mentions.get(*m));
+        mentions.map(|m| m.mention.start..m.mention.end).collect()
+    }
+
+    /// What each teacher says of a pair.
+    fn voices<'v>(
+        &'v self,
+        (h, head): (usize, &Entity),
+        (t, tail): (usize, &Entity),
+        admissible: &[bool],
+        opinions: &'v [Opinion],
+    ) -> Vec<Voice<'v>> {
+        let files = self.said.iter().filter_map(|row| match row {
+            Row::Pairs(soft) => {
+                let (from, to) = ((head.label, head.concept), (tail.label, tail.concept));
+                soft.voice(from, to, admissible)
+            }
+            Row::Entities(spans) => {
+                let (from, to) = (self.places(head), self.places(tail));
+                let (from, to) = ((head.label, from.as_slice()), (tail.label, to.as_slice()));
+                Voice::of_spans(spans, from, to, admissible, &self.recipe.schema)
+            }
+        });
+        let encoders = opinions.iter().enumerate();
+        let encoders = encoders.filter_map(|(n, o)| Voice::of(self.encoder_source(n), o, (h, t)));
+        files.chain(encoders).collect()
+    }
+
     /// A pair that gold or a teacher knows about, and whether it is notable: positive, or listed by a teacher.
     fn pair(
         &self,
@@ -478,6 +609,7 @@ impl<'a> DocumentView<'a> {
         (t, tail): (usize, &Entity),
         tokens: &[Token],
         opinions: &[Opinion],
+        agreements: &mut Agreements,
     ) -> Option<(Pair, bool)> {
         let schema = &self.recipe.schema;
         let admissible: Vec<bool> = schema
@@ -485,12 +617,7 @@ impl<'a> DocumentView<'a> {
             .iter()
             .map(|r| admits(r, schema, head.label, tail.label, h < t))
             .collect();
-        let (from, to) = ((head.label, head.concept), (tail.label, tail.concept));
-        let files = self.soft.iter();
-        let mut voices: Vec<Voice> = files
-            .filter_map(|soft| soft.voice(from, to, &admissible))
-            .collect();
-        voices.extend(opinions.iter().filter_map(|o| Voice::of(o, (h, t))));
+        let voices = self.voices((h, head), (t, tail), &admissible, opinions);
         let stated = Stated::new(&voices, admissible.len());
         let count = schema.relations.len() + 1;
         let by_gold: Vec<bool> = admissible
@@ -525,6 +652,14 @@ impl<'a> DocumentView<'a> {
             })
             .map(|(r, _)| r + 1)
             .collect();
+        for (r, _) in admissible.iter().enumerate().filter(|(_, a)| **a) {
+            let gold = by_gold.get(r) == Some(&true);
+            let gold = gold.then(|| (0, f32::from(positives.contains(&(r + 1)))));
+            let theirs = voices.iter().filter(|v| v.knows.get(r) == Some(&true));
+            let theirs = theirs.filter_map(|v| Some((v.source, *v.probabilities.get(r + 1)?)));
+            let said: Vec<(usize, f32)> = gold.into_iter().chain(theirs).collect();
+            agreements.add(Kind::Relations, r, &said);
+        }
         let teacher = stated.distribution;
         let gold = by_gold
             .contains(&true)

@@ -15,6 +15,7 @@ use crate::corpus::{CodePoints, Source, read_text};
 use crate::error::Result;
 
 pub mod cache;
+pub mod calibrate;
 pub mod encoder;
 
 /// The label of "no relation".

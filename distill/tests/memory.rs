@@ -6,7 +6,7 @@ use distill::student::encoder::Config;
 use distill::student::parameters::Parameters;
 use distill::student::trainable::Trainable;
 use distill::train::budget::Extents;
-use distill::train::step::{Batch, Step, StepSpec};
+use distill::train::step::{Batch, Step, StepSpec, Terms};
 
 #[test]
 fn a_step_takes_no_more_than_was_said_and_not_much_less() {

@@ -1,12 +1,14 @@
 //! What the teachers say about a document's pairs, in the terms of the schema.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
+use super::spans::{self, Known, Place, Spans};
 use super::{Summary, admits, mapped};
-use crate::corpus::Document;
+use crate::corpus::{Document, Mention};
 use crate::error::{Error, Result};
-use crate::recipe::{Recipe, Schema};
+use crate::recipe::{Recipe, Schema, TeacherSource};
 use crate::teacher::encoder::Opinion;
 use crate::teacher::{self, Distribution, Labels, PairLabels};
 
@@ -14,51 +16,98 @@ use crate::teacher::{self, Distribution, Labels, PairLabels};
 pub(super) struct Teachers<'a> {
     recipe: &'a Recipe,
     rows: HashMap<String, Vec<(usize, Labels)>>,
+    /// Ids of the rows of entities, each once, in the order of the files.
+    order: Vec<String>,
+    /// What the rows of entities of each teacher speak of.
+    known: Vec<Known>,
     /// Rows used, per teacher.
     used: Vec<usize>,
+}
+
+/// What a row says of one document.
+pub(super) enum Row<'a> {
+    /// Of pairs of its concepts.
+    Pairs(Soft<'a>),
+    /// Of its entities.
+    Entities(Spans<'a>),
+}
+
+/// Whether the row lists a document's entities (perhaps none).
+fn is_of_entities(row: &Labels) -> bool {
+    row.pairs.is_none() || !row.entities.is_empty()
 }
 
 impl<'a> Teachers<'a> {
     /// Reads the rows of each teacher's split, and of no other.
     pub(super) fn read(recipe: &'a Recipe) -> Result<Self> {
         let mut rows: HashMap<String, Vec<(usize, Labels)>> = HashMap::new();
+        let mut order = Vec::new();
+        let mut known = Vec::new();
         for (n, source) in recipe.teachers.iter().enumerate() {
             let path = recipe.resolve(&source.path);
-            let mut any = false;
-            for row in teacher::read(&path)?
-                .into_iter()
-                .filter(|row| row.pairs.is_some())
-            {
-                any = true;
-                if row
-                    .split
-                    .as_ref()
-                    .is_none_or(|split| *split == source.split)
-                {
-                    rows.entry(row.id.clone()).or_default().push((n, row));
-                }
-            }
-            if !any {
+            let all = teacher::read(&path)?;
+            let knows = Known::new(recipe, source, all.iter());
+            let silent = !knows.types.contains(&true) && !knows.relations.contains(&true);
+            if silent && all.iter().all(|row| row.pairs.is_none()) {
                 return Err(Error::file(
                     &path,
-                    "the file holds no relation labels (`pairs`); teachers of entities alone cannot be used here",
+                    "the file holds no relation labels (`pairs`), and no entity of a type of the schema; map its types",
                 ));
+            }
+            known.push(knows);
+            let of_split = |row: &Labels| row.split.as_ref().is_none_or(|s| *s == source.split);
+            for row in all.into_iter().filter(of_split) {
+                let of_document = rows.entry(row.id.clone()).or_default();
+                if is_of_entities(&row) && !of_document.iter().any(|(_, r)| is_of_entities(r)) {
+                    order.push(row.id.clone());
+                }
+                of_document.push((n, row));
             }
         }
         Ok(Teachers {
             recipe,
             rows,
+            order,
+            known,
             used: vec![0; recipe.teachers.len()],
         })
     }
 
+    /// The documents that rows of entities speak of, without those of these ids or texts.
+    pub(super) fn documents(&self, without: &HashSet<String>) -> Vec<Document> {
+        let document = |id: &String| {
+            let row = self.rows_of_entities(id).next().map(|(_, row)| row)?;
+            let known = without.contains(id) || without.contains(&row.text);
+            (!known).then(|| Document {
+                id: id.clone(),
+                text: row.text.clone(),
+                mentions: Vec::new(),
+                relations: Vec::new(),
+                source: row.source.clone(),
+            })
+        };
+        self.order.iter().filter_map(document).collect()
+    }
+
+    /// The mentions of types that are not `annotated` (`[K]`).
+    pub(super) fn mentions(&self, document: &Document, annotated: &[bool]) -> Vec<Mention> {
+        let rows: Vec<_> = self.rows_of_entities(&document.id).collect();
+        spans::mentions(self.recipe, document, &rows, annotated)
+    }
+
+    fn rows_of_entities(&self, id: &str) -> impl Iterator<Item = (&TeacherSource, &Labels)> {
+        let rows = self.rows.get(id).into_iter().flatten();
+        let rows = rows.filter(|(_, row)| is_of_entities(row));
+        rows.filter_map(|(n, row)| Some((self.recipe.teachers.get(*n)?, row)))
+    }
+
     /// The rows that speak of this document's very text.
-    pub(super) fn of(&mut self, document: &Document, summary: &mut Summary) -> Vec<Soft<'_>> {
-        let mut soft = Vec::new();
+    pub(super) fn of(&mut self, document: &Document, summary: &mut Summary) -> Vec<Row<'_>> {
+        let mut said = Vec::new();
         for (n, labels) in self.rows.get(&document.id).into_iter().flatten() {
-            let (Some(source), Some(pairs), Some(used)) = (
+            let (Some(source), Some(known), Some(used)) = (
                 self.recipe.teachers.get(*n),
-                &labels.pairs,
+                self.known.get(*n),
                 self.used.get_mut(*n),
             ) else {
                 continue;
@@ -69,14 +118,15 @@ impl<'a> Teachers<'a> {
             }
             summary.teacher_rows += 1;
             *used += 1;
-            soft.extend(Soft::new(
-                &self.recipe.schema,
-                &source.map,
-                source.weight,
-                pairs,
-            ));
+            let pairs = labels.pairs.as_ref();
+            let soft = pairs.and_then(|p| Soft::new(&self.recipe.schema, n + 1, source, p));
+            said.extend(soft.map(Row::Pairs));
+            if is_of_entities(labels) {
+                let spans = Spans::new(self.recipe, n + 1, source, labels, known);
+                said.push(Row::Entities(spans));
+            }
         }
-        soft
+        said
     }
 
     /// A teacher that speaks of no document is a mistake in the recipe.
@@ -110,6 +160,7 @@ struct Statement {
 
 /// One teacher's row.
 pub(super) struct Soft<'a> {
+    source: usize,
     head_type: usize,
     tail_type: usize,
     weight: f32,
@@ -124,10 +175,11 @@ impl<'a> Soft<'a> {
     /// None if the schema lacks one of the types.
     fn new(
         schema: &Schema,
-        map: &BTreeMap<String, String>,
-        weight: f32,
+        source: usize,
+        teacher: &TeacherSource,
         labels: &'a PairLabels,
     ) -> Option<Self> {
+        let map = &teacher.map;
         let entity = |label: &str| {
             schema
                 .entities
@@ -170,7 +222,7 @@ impl<'a> Soft<'a> {
         let mut listed: HashMap<&str, HashMap<&str, Statement>> = HashMap::new();
         for pair in &labels.pairs {
             let statement = Statement {
-                probabilities: fold(&pair.probabilities),
+                probabilities: fold(&teacher.calibrated_distribution(&pair.probabilities)),
                 evidence: pair.evidence.clone(),
             };
             listed
@@ -183,9 +235,10 @@ impl<'a> Soft<'a> {
             evidence: None,
         };
         Some(Soft {
+            source,
             head_type,
             tail_type,
-            weight,
+            weight: teacher.weight,
             default,
             listed,
             knows,
@@ -207,9 +260,10 @@ impl<'a> Soft<'a> {
         let listed = self.listed(head.1, tail.1);
         let statement = listed.unwrap_or(&self.default);
         Some(Voice {
+            source: self.source,
             weight: self.weight,
-            knows: &self.knows,
-            probabilities: &statement.probabilities,
+            knows: Cow::Borrowed(&self.knows),
+            probabilities: Cow::Borrowed(&statement.probabilities),
             evidence: statement.evidence.clone(),
             listed: listed.is_some(),
         })
@@ -225,11 +279,12 @@ impl<'a> Soft<'a> {
 
 /// What one teacher says about one pair.
 pub(super) struct Voice<'a> {
+    pub(super) source: usize,
     weight: f32,
     /// `[R]`: relations that it was asked for.
-    knows: &'a [bool],
+    pub(super) knows: Cow<'a, [bool]>,
     /// `[R + 1]`.
-    probabilities: &'a [f32],
+    pub(super) probabilities: Cow<'a, [f32]>,
     /// Bytes of the evidence.
     evidence: Option<Range<usize>>,
     /// It lists the pair, or finds a relation.
@@ -237,14 +292,39 @@ pub(super) struct Voice<'a> {
 }
 
 impl<'a> Voice<'a> {
+    /// That of a row of entities.
+    pub(super) fn of_spans(
+        spans: &Spans,
+        head: Place,
+        tail: Place,
+        admitted: &[bool],
+        schema: &Schema,
+    ) -> Option<Voice<'a>> {
+        let symmetric = |r: usize| schema.relations.get(r).is_some_and(|r| r.symmetric);
+        let (knows, probabilities, listed) = spans.pair(head, tail, admitted, symmetric)?;
+        Some(Voice {
+            source: spans.source,
+            weight: spans.weight,
+            knows: Cow::Owned(knows),
+            probabilities: Cow::Owned(probabilities),
+            evidence: None,
+            listed,
+        })
+    }
+
     /// That of an encoder teacher.
-    pub(super) fn of(opinion: &'a Opinion, pair: (usize, usize)) -> Option<Voice<'a>> {
+    pub(super) fn of(
+        source: usize,
+        opinion: &'a Opinion,
+        pair: (usize, usize),
+    ) -> Option<Voice<'a>> {
         let at = opinion.pairs.binary_search_by_key(&pair, |p| p.pair).ok()?;
         let said = opinion.pairs.get(at)?;
         Some(Voice {
+            source,
             weight: opinion.weight,
-            knows: &said.knows,
-            probabilities: &said.probabilities,
+            knows: Cow::Borrowed(&said.knows),
+            probabilities: Cow::Borrowed(&said.probabilities),
             evidence: None,
             listed: said.probabilities.first().is_some_and(|none| *none < 0.5),
         })
@@ -274,10 +354,10 @@ impl Stated {
         };
         let mut sums = vec![(0.0, 0.0); relations + 1];
         for voice in voices {
-            let asked = [true].iter().chain(voice.knows);
+            let asked = [true].iter().chain(voice.knows.iter());
             for ((sum, p), _) in sums
                 .iter_mut()
-                .zip(voice.probabilities)
+                .zip(voice.probabilities.iter())
                 .zip(asked)
                 .filter(|(_, asked)| **asked)
             {
@@ -286,7 +366,7 @@ impl Stated {
             stated
                 .knows
                 .iter_mut()
-                .zip(voice.knows)
+                .zip(voice.knows.iter())
                 .for_each(|(known, k)| *known |= k);
             stated.listed |= voice.listed;
             if stated.evidence.is_none() {
@@ -305,13 +385,20 @@ impl Stated {
     }
 }
 
+/// What one source says about the tags of a window: its number, its weight, `[L, K, 3]`.
+pub(super) type TagVoice<'a> = (usize, f32, Cow<'a, [f32]>);
+
 /// What all teachers say about the tags of a window `[L, K, 3]`: the mean by weight over those that know the type; zeros where none does.
 /// Empty if none knows any.
-pub(super) fn mean_tags(voices: &[(f32, &[f32])]) -> Vec<f32> {
-    let cells = voices.iter().map(|(_, tags)| tags.len()).max().unwrap_or(0);
+pub(super) fn mean_tags(voices: &[TagVoice]) -> Vec<f32> {
+    let cells = voices
+        .iter()
+        .map(|(_, _, tags)| tags.len())
+        .max()
+        .unwrap_or(0);
     let mut mean = vec![0.0; cells];
-    for (weight, tags) in voices {
-        let weighted = mean.iter_mut().zip(*tags);
+    for (_, weight, tags) in voices {
+        let weighted = mean.iter_mut().zip(tags.iter());
         weighted.for_each(|(sum, p)| *sum += weight * p);
     }
     for tag in mean.chunks_mut(3) {

@@ -358,3 +358,145 @@ proptest! {
         prop_assert_eq!(ours, theirs);
     }
 }
+
+/// What a teacher of entities says of the text: a nested tremor, a doubtful valproate, two relations.
+fn entities() -> String {
+    let entity = |start, end, label, p| {
+        format!(r#"{{"start":{start},"end":{end},"type":"{label}","p":{p}}}"#)
+    };
+    let entities = [
+        entity(0, 7, "Chemical", 0.9),
+        entity(15, 28, "Disease", 0.8),
+        entity(22, 28, "Disease", 0.4),
+        entity(30, 39, "Chemical", 0.45),
+        entity(45, 52, "Chemical", 0.95),
+        entity(60, 65, "Symptom", 0.9),
+    ];
+    let relations = r#"{"head":0,"tail":1,"type":"causes","p":0.7},{"head":4,"tail":5,"type":"treats","p":0.6}"#;
+    format!(
+        r#"{{"id":"1","text":"{TEXT}","entities":[{}],"relations":[{relations}]}}"#,
+        entities.join(",")
+    )
+}
+
+fn without_corpora(recipe: String) -> String {
+    let (before, rest) = recipe.split_once("[[corpora]]").unwrap();
+    let (_, after) = rest.split_once("[[teachers]]").unwrap();
+    format!("{before}[[teachers]]\nmap = {{ Symptom = \"Disease\" }}{after}")
+}
+
+/// `[L, K, 3]` at token `t` and type `k`.
+fn said(item: &Item, t: usize, k: usize) -> &[f32] {
+    &item.teacher_tags[(t * 2 + k) * 3..][..3]
+}
+
+#[test]
+fn a_teacher_of_entities_brings_documents_of_its_own() {
+    let dataset = loaded(without_corpora, &entities()).unwrap();
+    let [item] = dataset.items.as_slice() else {
+        panic!("one window")
+    };
+    assert_eq!(dataset.summary.teacher_documents, 1);
+    assert!(item.tag_weight.iter().all(|w| *w == 0.0), "no gold");
+    let near = |t, k, expected: [f32; 3]| {
+        let found = said(item, t, k);
+        let close = found
+            .iter()
+            .zip(expected)
+            .all(|(a, b)| (a - b).abs() < 1e-6);
+        assert!(close, "{t} {k}: {found:?}");
+    };
+    near(0, 0, [0.0; 3]); // [CLS]
+    near(16, 1, [0.0; 3]); // [SEP]
+    near(1, 0, [0.1, 0.9, 0.0]);
+    near(2, 0, [0.1, 0.0, 0.9]);
+    near(3, 0, [1.0, 0.0, 0.0]);
+    near(4, 1, [0.2, 0.8, 0.0]);
+    near(5, 1, [0.2, 0.0, 0.8]); // the longer span claims it
+    near(7, 0, [0.55, 0.45, 0.0]);
+    near(14, 1, [0.1, 0.9, 0.0]); // mapped
+    // Lithium (twice), tremor, the nested tremor (too doubtful), mania; valproate is too doubtful.
+    assert_eq!(item.mentions.len(), 4);
+    assert_eq!(item.entities, [vec![0, 1], vec![2], vec![3]]);
+    close(
+        pair(item, 0, 1).unwrap().teacher.as_ref(),
+        &[0.3, 0.7, 0.0, 0.0],
+    );
+    close(
+        pair(item, 0, 2).unwrap().teacher.as_ref(),
+        &[0.4, 0.0, 0.6, 0.0],
+    );
+    assert_eq!(pair(item, 0, 1).unwrap().gold, None);
+    let narrow = |r| {
+        let annotates = "[[teachers]]\nannotates = [\"Chemical\", \"causes\"]";
+        without_corpora(r).replacen("[[teachers]]", annotates, 1)
+    };
+    let narrow = loaded(narrow, &entities()).unwrap();
+    let item = &narrow.items[0];
+    assert_eq!(
+        said(item, 4, 1),
+        [0.0; 3],
+        "the file says nothing of diseases"
+    );
+    assert_eq!(said(item, 1, 0)[1], 0.9);
+    let causes = pair(item, 0, 2).unwrap();
+    assert_eq!(causes.admitted, [true, true, false, false]);
+}
+
+#[test]
+fn gold_and_a_teacher_of_entities_share_a_document_and_their_agreement_is_counted() {
+    let edit = |r: String| {
+        let r = r.replacen(
+            "annotates = [\"Chemical\", \"Disease\"]",
+            "annotates = [\"Chemical\"]",
+            1,
+        );
+        r.replacen(
+            "[[teachers]]",
+            "[[teachers]]\nmap = { Symptom = \"Disease\" }",
+            1,
+        )
+    };
+    let dataset = loaded(edit, &entities()).unwrap();
+    assert_eq!(
+        (dataset.items.len(), dataset.summary.teacher_documents),
+        (1, 0)
+    );
+    let item = &dataset.items[0];
+    assert_eq!((item.tag_weight[2], item.tag_weight[3]), (1.0, 0.0));
+    assert_eq!(said(item, 4, 1)[1], 0.8);
+    let schema: Schema = toml::from_str(
+        "entities = [{ name = \"Chemical\" }, { name = \"Disease\" }]\n\
+         [[relations]]\nname = \"causes\"\nhead = [\"Chemical\"]\ntail = [\"Disease\"]",
+    )
+    .unwrap();
+    let names = ["gold".to_owned(), "soft".to_owned()];
+    let figures = dataset.summary.agreements.figures(&schema, &names);
+    let figures: Vec<(&str, [u64; 4])> = figures
+        .iter()
+        .map(|f| (f.label.as_str(), f.counts))
+        .collect();
+    // Of 15 tokens lithium's four are agreed on, valproate's three are not. Of four pairs gold and the teacher find the same one.
+    assert_eq!(
+        figures,
+        [("Chemical", [4, 3, 0, 8]), ("causes", [1, 0, 0, 3])]
+    );
+}
+
+#[test]
+fn documents_that_a_teacher_is_calibrated_on_are_not_trained_on() {
+    let edit = |r: String| {
+        let gold = "calibrate_on = { path = \"dev.txt\", format = \"pubtator\" }\n";
+        let r = without_corpora(r);
+        r.replacen("[training]", &format!("{gold}[training]"), 1)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("r.toml");
+    fs::write(&file, edit(recipe::tests::small(folder.path()))).unwrap();
+    fs::write(folder.path().join("dev.txt"), GOLD).unwrap();
+    fs::write(folder.path().join("soft.jsonl"), entities()).unwrap();
+    let recipe = Recipe::read(&file).unwrap();
+    let encoder = Encoder::from_vocab(VOCABULARY, true).unwrap();
+    let error = load(&recipe, &encoder, &mut EncoderTeachers::default()).unwrap_err();
+    assert!(error.to_string().contains("nothing to train on"), "{error}");
+}

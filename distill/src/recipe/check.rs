@@ -21,8 +21,9 @@ impl Recipe {
         )?;
         self.check_student(at)?;
         self.check_schema(at)?;
-        at.need(&["corpora"], !self.corpora.is_empty(), || {
-            "give at least one [[corpora]]".to_owned()
+        let sources = self.corpora.len() + self.teachers.len();
+        at.need(&["corpora"], sources > 0, || {
+            "give at least one [[corpora]], or [[teachers]] whose rows list entities".to_owned()
         })?;
         for (n, corpus) in self.corpora.iter().enumerate() {
             self.check_corpus(at, &n.to_string(), corpus)?;

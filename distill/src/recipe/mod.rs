@@ -28,7 +28,9 @@ pub use frugal::{Adapters, Freeze};
 pub use layers::Layers;
 pub(crate) use places::line_of;
 use places::{Places, toml_error};
-pub use teaching::{Distillation, EncoderTeacherSource, LayerMap, Rule, TeacherSource};
+pub use teaching::{
+    Distillation, EncoderTeacherSource, LayerMap, Rule, TeacherSource, likeliest, logit,
+};
 pub use update::Update;
 
 /// A checked recipe.
@@ -45,6 +47,7 @@ pub struct Recipe {
     #[serde(default)]
     pub schema: Schema,
     /// Gold data.
+    #[serde(default)]
     pub corpora: Vec<CorpusSource>,
     /// Soft labels for documents of `corpora`.
     #[serde(default)]
@@ -375,8 +378,12 @@ impl Recipe {
         let name = |path: &mut PathBuf| *path = path.file_name().unwrap_or_default().into();
         name(&mut recipe.student.base);
         recipe.corpora.iter_mut().for_each(|c| name(&mut c.path));
-        recipe.teachers.iter_mut().for_each(|t| name(&mut t.path));
         (recipe.encoder_teachers.iter_mut()).for_each(|t| name(&mut t.path));
+        for teacher in &mut recipe.teachers {
+            name(&mut teacher.path);
+            let gold = teacher.calibrate_on.iter_mut();
+            gold.for_each(|gold| name(&mut gold.path));
+        }
         let guards = recipe.update.iter_mut().flat_map(|u| &mut u.guards);
         // Of the calibration, its own documents: they are held out.
         let calibration = recipe.calibration.take().and_then(|c| c.corpus);
@@ -460,7 +467,9 @@ impl Recipe {
     pub fn held_out(&self) -> impl Iterator<Item = &Evaluation> {
         let calibration = self.calibration.as_ref().and_then(|c| c.corpus.as_ref());
         let guards = self.update.iter().flat_map(|u| &u.guards);
-        self.evaluation.iter().chain(calibration).chain(guards)
+        let teachers = self.teachers.iter().flat_map(|t| &t.calibrate_on);
+        let held = self.evaluation.iter().chain(calibration);
+        held.chain(guards).chain(teachers)
     }
 
     /// Index of an entity type.

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Recipe;
 use super::places::Places;
+use super::{Evaluation, Recipe};
 use crate::error::Result;
+use crate::teacher::Distribution as Stated;
 
 /// One file of soft labels.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,15 +22,72 @@ pub struct TeacherSource {
     /// The teacher's labels (of entities and relations) to the schema's; a label that is not listed stands for itself.
     #[serde(default)]
     pub map: BTreeMap<String, String>,
-    /// Weight against other teachers of the same pair.
+    /// Weight against other teachers of the same tag or pair.
     #[serde(default = "one")]
     pub weight: f32,
+    /// Types of the schema (of entities and relations) that its rows of entities list completely; if absent, those that stand in its rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub annotates: Option<Vec<String>>,
+    /// A stated probability p of an entity or relation, and that of the likeliest label of a listed pair, becomes
+    /// `sigmoid(logit(p) / temperature + bias)`.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub temperature: f32,
+    /// See `temperature`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bias: f32,
+    /// Gold that temperature and bias are fitted on; its documents are not trained on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibrate_on: Option<Evaluation>,
 }
 
 impl TeacherSource {
     fn split() -> String {
         "train".to_owned()
     }
+
+    /// Whether stated probabilities are taken as they are.
+    fn is_plain(&self) -> bool {
+        self.temperature == 1.0 && self.bias == 0.0
+    }
+
+    /// A stated probability as it is taken.
+    pub fn calibrated(&self, p: f32) -> f32 {
+        if self.is_plain() {
+            return p;
+        }
+        let logit = logit(p) / self.temperature + self.bias;
+        1.0 / (1.0 + (-logit).exp())
+    }
+
+    /// A stated distribution as it is taken: the likeliest label is calibrated, the others keep their shares of the rest.
+    pub fn calibrated_distribution(&self, stated: &Stated) -> Stated {
+        let mut taken = stated.clone();
+        let Some((winner, before)) = likeliest(stated).filter(|_| !self.is_plain()) else {
+            return taken;
+        };
+        let after = self.calibrated(before);
+        let others = taken.len().saturating_sub(1).max(1) as f32;
+        for (label, p) in &mut taken {
+            *p = match (label == winner, before < 1.0) {
+                (true, _) => after,
+                (false, true) => *p * (1.0 - after) / (1.0 - before),
+                (false, false) => (1.0 - after) / others,
+            };
+        }
+        taken
+    }
+}
+
+/// The label of the greatest probability, and that.
+pub fn likeliest(stated: &Stated) -> Option<(&String, f32)> {
+    let pairs = stated.iter().map(|(label, p)| (label, *p));
+    pairs.max_by(|a, b| a.1.total_cmp(&b.1))
+}
+
+/// The logit, kept finite: teachers state 0 and 1.
+pub fn logit(p: f32) -> f32 {
+    let p = p.clamp(1e-4, 1.0 - 1e-4);
+    (p / (1.0 - p)).ln()
 }
 
 /// A trained student, larger or deeper, that teaches this one: an fp32 bundle that distill made.
@@ -163,6 +221,11 @@ fn is_zero(x: &f32) -> bool {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_one(x: &f32) -> bool {
+    *x == 1.0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_ten(x: &f32) -> bool {
     *x == 10.0
 }
@@ -178,6 +241,21 @@ impl Recipe {
             })?;
             self.check_map(at, &key("map"), &teacher.map)?;
             at.range(&key("weight"), teacher.weight, 1e-6, 1e6)?;
+            for label in teacher.annotates.iter().flatten() {
+                let known = self.entity(label).is_some() || self.relation(label).is_some();
+                at.need(&key("annotates"), known, || {
+                    format!("\"{label}\" is no type of the schema")
+                })?;
+            }
+            at.range(&key("temperature"), teacher.temperature, 0.01, 100.0)?;
+            at.range(&key("bias"), teacher.bias, -20.0, 20.0)?;
+            if let Some(gold) = &teacher.calibrate_on {
+                let section = ["teachers", n.as_str(), "calibrate_on"];
+                self.check_evaluation(at, &section, gold)?;
+                at.need(&section, teacher.is_plain(), || {
+                    "temperature and bias are fitted here; do not also give them".to_owned()
+                })?;
+            }
         }
         for (n, teacher) in self.encoder_teachers.iter().enumerate() {
             let n = n.to_string();
@@ -213,5 +291,35 @@ impl Recipe {
         at.range(&key("gold_weight"), d.gold_weight, 0.0, 1.0)?;
         at.range(&key("rationale_weight"), d.rationale_weight, 0.0, 1e6)?;
         at.range(&key("cache_gigabytes"), d.cache_gigabytes, 0.0, 1e6)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_are_mapped_evenly_or_by_pairs() {
+        let even = LayerMap::default();
+        assert_eq!(even.pairs(3, 6).unwrap(), [(1, 2), (2, 4), (3, 6)]);
+        assert_eq!(even.pairs(2, 3).unwrap(), [(1, 1), (2, 3)]);
+        assert!(even.pairs(3, 2).unwrap_err().contains("fewer"));
+        let map = |layers: &str| {
+            let toml = format!("path = \"x\"\nlayers = {layers}");
+            toml::from_str::<EncoderTeacherSource>(&toml).map(|t| t.layers)
+        };
+        assert_eq!(map("\"even\"").unwrap(), even);
+        assert_eq!(
+            map("[[0, 0], [1, 6]]").unwrap().pairs(1, 6).unwrap(),
+            [(0, 0), (1, 6)]
+        );
+        assert!(
+            map("[[4, 6]]")
+                .unwrap()
+                .pairs(3, 6)
+                .unwrap_err()
+                .contains("[4, 6]")
+        );
+        assert!(map("\"odd\"").is_err());
     }
 }

@@ -70,6 +70,8 @@ pub struct PairOpinion {
 }
 
 struct EncoderTeacher {
+    /// `model_id` of its bundle.
+    name: String,
     hash: String,
     weight: f32,
     /// Outputs: `entity_logits`, where there are relations `hidden` and `attention`, and one for each feature.
@@ -114,9 +116,20 @@ impl EncoderTeachers {
         Ok(EncoderTeachers { cache, teachers })
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.teachers.is_empty()
+    }
+
     /// What is held to features of the teachers, in the order of [`EncoderTeachers::values`].
     pub fn features(&self) -> impl Iterator<Item = &Feature> {
         self.teachers.iter().flat_map(|t| &t.features)
+    }
+
+    /// The models' names, of those whose answers are taught: in the order of [`EncoderTeachers::ask`].
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let taught = self.teachers.iter().filter(|t| t.weight > 0.0);
+        taught.map(|t| t.name.as_str())
     }
 
     /// What each teacher whose answers are taught says of a window. Its features are kept on the way.
@@ -224,6 +237,7 @@ impl EncoderTeacher {
         let graph = graph(config, names.len(), head.is_some(), &features, weights);
         let relations = head.map(|head| relations_graph(head, weights).to_onnx("relations"));
         Ok(EncoderTeacher {
+            name: manifest.model_id.clone(),
             weight: source.weight,
             encoder: Session::new(&graph, threads)?,
             relations: relations.map(|g| Session::new(&g, threads)).transpose()?,

@@ -16,7 +16,7 @@ use super::step::StepSpec;
 use super::supervised::Supervised;
 use super::trainer::{self, Changed, Plan, Time, Trained};
 use crate::checkpoint::Folder;
-use crate::dataset::{self, Dataset};
+use crate::dataset::{self, Agreement, Dataset};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::memory;
@@ -26,6 +26,7 @@ use crate::student::base::{Base, Learned};
 use crate::student::encoder::Config;
 use crate::student::heads::RelationHead;
 use crate::student::parameters::Parameters;
+use crate::teacher::calibrate;
 use crate::teacher::encoder::EncoderTeachers;
 
 /// What a finished run hands on.
@@ -50,6 +51,8 @@ pub struct Run {
     pub time: Time,
     /// What was trained on, in words.
     pub data: String,
+    /// How gold and the teachers agree.
+    pub agreement: Vec<Agreement>,
 }
 
 /// How a run is begun.
@@ -108,9 +111,12 @@ pub fn train(recipe: &Path, out: &Path, how: &How) -> Result<Option<Run>> {
             out.display()
         )));
     }
+    calibrate::fit(&mut recipe)?;
     let cache = out.join("teacher-cache");
     let mut teachers = EncoderTeachers::open(&mut recipe, &config, &tokenizer, &cache)?;
     let data = dataset::load(&recipe, &tokenizer, &mut teachers)?;
+    let sources = sources(&recipe, &teachers);
+    let agreement = data.summary.agreements.figures(&recipe.schema, &sources);
     let identity = identity(&recipe, &base)?;
     let checkpoint = if how.resume {
         checkpoints.load_changed(&identity, &how.allow_changed)?
@@ -132,6 +138,9 @@ pub fn train(recipe: &Path, out: &Path, how: &How) -> Result<Option<Run>> {
     let plan = plan(&recipe, &parameters, identity);
     check_room(out, &plan, &parameters)?;
     eprintln!("distill: {}", data.summary);
+    agreement
+        .iter()
+        .for_each(|figures| eprintln!("distill: {figures}"));
     let spec = Supervised::spec(&recipe, &config, relations, &data, &teachers);
     let mut task = prepare(&recipe, spec, &data, &parameters, teachers, how.memory)?;
     let trained = trainer::train(&mut task, parameters, &plan, &checkpoints, checkpoint)?;
@@ -163,6 +172,7 @@ pub fn train(recipe: &Path, out: &Path, how: &How) -> Result<Option<Run>> {
         checkpoints,
         time,
         data,
+        agreement,
     }))
 }
 
@@ -324,6 +334,21 @@ fn inherit(
     let labels: Vec<Option<usize>> = [Some(0)].into_iter().chain(labels).collect();
     parameters.inherit_heads(&learned.heads, &types.collect::<Vec<_>>(), &labels);
     Ok(())
+}
+
+/// Names of the sources of labels: gold, the files of teachers, the encoder teachers.
+fn sources(recipe: &Recipe, teachers: &EncoderTeachers) -> Vec<String> {
+    let name = |path: &Path| {
+        path.file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into()
+    };
+    let gold = std::iter::once("gold".to_owned());
+    let files = recipe.teachers.iter().map(|t| name(&t.path));
+    gold.chain(files)
+        .chain(teachers.names().map(str::to_owned))
+        .collect()
 }
 
 /// How the recipe says that `parameters` are trained.
