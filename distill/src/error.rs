@@ -48,6 +48,9 @@ pub enum Error {
     /// Training went wrong although its input was well-formed (a loss that is not a number, a graph that does not fit).
     #[error("{0}")]
     Training(String),
+    /// A teacher's endpoint cannot be used, or left documents without an answer.
+    #[error("{0}")]
+    Endpoint(String),
     /// The library under `distill` failed.
     #[error(transparent)]
     Library(#[from] bie::Error),
@@ -91,6 +94,7 @@ impl Error {
             | Error::File { .. }
             | Error::Io { .. }
             | Error::Training(_)
+            | Error::Endpoint(_)
             | Error::Library(_) => 1,
         }
     }

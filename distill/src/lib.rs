@@ -12,6 +12,8 @@ pub mod export;
 pub mod faithfulness;
 pub mod finish;
 pub mod graph;
+pub mod journal;
+pub mod label;
 pub mod metrics;
 pub mod optimizer;
 pub mod progress;

@@ -6,6 +6,7 @@ use distill::error::{Error, Result};
 mod bench_train;
 mod eval;
 mod faithfulness;
+mod label;
 mod train;
 
 /// Makes and measures the model bundles that libbie loads, on a plain CPU.
@@ -18,6 +19,7 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Label(label::Label),
     Train(train::Train),
     Eval(eval::Eval),
     Faithfulness(Box<faithfulness::Faithfulness>),
@@ -28,6 +30,7 @@ impl Arguments {
     /// Does what was asked for.
     pub fn run(self) -> Result<()> {
         match self.command {
+            Command::Label(command) => command.run(),
             Command::Train(command) => command.run(),
             Command::Eval(command) => command.run(),
             Command::Faithfulness(command) => command.run(),

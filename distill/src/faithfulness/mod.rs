@@ -17,13 +17,13 @@ use sha2::{Digest, Sha256};
 use crate::corpus::Document;
 use crate::dataset::read_corpus;
 use crate::error::{Error, Result};
+use crate::journal::Journal;
 use crate::progress::{self, Share};
 use crate::recipe::Format;
 
 pub mod arms;
 pub mod card;
 pub mod evidence;
-pub mod journal;
 pub mod measure;
 pub mod model;
 pub mod picture;
@@ -40,7 +40,6 @@ mod testing;
 mod tests;
 
 use arms::Arm;
-use journal::Journal;
 use measure::{Record, Setting, Study};
 use model::Model;
 use report::Report;

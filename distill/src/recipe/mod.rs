@@ -13,7 +13,7 @@ use toml::de::DeTable;
 use crate::error::{Error, Result};
 
 mod check;
-mod places;
+pub(crate) mod places;
 
 use places::{Places, line_of};
 

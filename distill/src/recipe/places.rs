@@ -7,20 +7,20 @@ use toml::de::{DeTable, DeValue};
 use crate::error::{Error, Result};
 
 /// Line (from 1) of a byte offset.
-pub(super) fn line_of(text: &str, offset: usize) -> usize {
+pub(crate) fn line_of(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|b| *b == b'\n').count()
 }
 
 /// Finds the lines of keys, for messages.
-pub(super) struct Places<'a> {
-    pub(super) file: &'a Path,
-    pub(super) text: &'a str,
-    pub(super) table: &'a DeTable<'a>,
+pub(crate) struct Places<'a> {
+    pub(crate) file: &'a Path,
+    pub(crate) text: &'a str,
+    pub(crate) table: &'a DeTable<'a>,
 }
 
 impl Places<'_> {
     /// Line of a key; of the nearest table around it if the key is absent.
-    pub(super) fn line(&self, key: &[&str]) -> usize {
+    pub(crate) fn line(&self, key: &[&str]) -> usize {
         let mut line = 1;
         let Some((first, rest)) = key.split_first() else {
             return line;
@@ -45,7 +45,7 @@ impl Places<'_> {
     }
 
     /// An error at `key` unless `holds`.
-    pub(super) fn need(
+    pub(crate) fn need(
         &self,
         key: &[&str],
         holds: bool,
@@ -63,7 +63,7 @@ impl Places<'_> {
     }
 
     /// An error at `key` unless the value lies in `[low, high]`.
-    pub(super) fn range<T: PartialOrd + std::fmt::Display>(
+    pub(crate) fn range<T: PartialOrd + std::fmt::Display>(
         &self,
         key: &[&str],
         value: T,
