@@ -428,6 +428,20 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_lines_are_read() {
+        let page = include_str!("../../docs/teacher-format.md");
+        let lines: Vec<&str> = page.lines().filter(|l| l.starts_with('{')).collect();
+        let rows = parse_text(&lines.join("\n")).unwrap();
+        assert_eq!(rows.len(), 2);
+        let pair = &rows[0].pairs.as_ref().unwrap().pairs[0];
+        assert_eq!(
+            rows[0].text[pair.evidence.clone().unwrap()],
+            *"Aspirin caused an ulcer"
+        );
+        assert_eq!(rows[1].text[rows[1].entities[1].span.clone()], *"ulcer");
+    }
+
+    #[test]
     fn every_bad_line_is_named() {
         let relations = |middle: &str| {
             format!(r#"{{"id":"1","text":"secret","head_type":"A","tail_type":"B",{middle}}}"#)

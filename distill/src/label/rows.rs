@@ -16,7 +16,7 @@ use super::answer::{self, Answer, Pair};
 use super::logprobs;
 use super::prompt::{Concept, Sides};
 use super::reply::Record;
-use super::settings::{Mode, Task};
+use super::settings::{Alignment, Mode, Repeats, Task};
 use super::texts::Text;
 
 /// What of a document's answers could not be used, and how quotes were found.
@@ -403,7 +403,12 @@ pub fn pairs(
 ) -> Result<(Labels, Tally), &'static str> {
     let mut tally = Tally::default();
     let labels = sides.labels(task);
-    let aligner = Aligner::new(&text.document.text, &task.alignment);
+    // Evidence is one place, whatever mentions are.
+    let alignment = Alignment {
+        repeats: Repeats::Context,
+        ..task.alignment.clone()
+    };
+    let aligner = Aligner::new(&text.document.text, &alignment);
     let mut asked: Vec<(Said, &Record)> = Vec::new();
     for (answer, record) in tally.answers(Mode::Pairs, records) {
         let mut said = Said::new();
@@ -428,10 +433,7 @@ pub fn pairs(
                     ..Quote::default()
                 });
             let spans = quote.and_then(|q| tally.find(&aligner, &q));
-            let evidence = match spans.as_deref() {
-                Some([only]) => Some((only.start, only.end)),
-                _ => None,
-            };
+            let evidence = spans.and_then(|s| s.first().map(|s| (s.start, s.end)));
             said.insert(
                 at,
                 Statement {

