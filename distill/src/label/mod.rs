@@ -12,6 +12,7 @@ pub mod align;
 pub mod answer;
 mod check;
 pub mod client;
+pub mod concepts;
 pub mod logprobs;
 pub mod pace;
 pub mod plan;

@@ -7,7 +7,8 @@ use std::path::Path;
 use crate::error::{Error, Result};
 
 use super::client::Address;
-use super::prompt::{Concept, Question, Sides, concepts};
+use super::concepts::{Concept, Sides, concepts};
+use super::prompt::Question;
 use super::settings::{Mode, Task};
 use super::texts::{self, Text};
 

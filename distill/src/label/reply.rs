@@ -9,8 +9,8 @@ use crate::teacher::Rule;
 
 use super::answer::{self, Answer, Label, Pair};
 use super::client::Failure;
+use super::concepts::Sides;
 use super::logprobs::{self, Token};
-use super::prompt::Sides;
 use super::rows;
 use super::settings::Task;
 
@@ -159,4 +159,82 @@ fn places(answer: &Answer) -> Vec<Range<usize>> {
         .chain(answer.pairs.iter().map(|p| &p.label));
     let place = |label: &Label| label.at.map(|at| at..at + label.name.len() + 1);
     labels.filter_map(place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::super::testing::{ENDPOINT, task};
+    use super::*;
+
+    fn read_entities(body: &Value) -> (Result<Record, Failure>, Usage) {
+        let task = task("entities", "", ENDPOINT).unwrap();
+        read(&task, None, "k", body.to_string().as_bytes())
+    }
+
+    #[test]
+    fn what_is_paid_for_is_counted_whether_it_can_be_used_or_not() {
+        let usage = json!({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10});
+        let paid = Usage {
+            prompt: 7,
+            completion: 3,
+        };
+        for (choice, usable) in [
+            (
+                json!({"message": {"content": "{\"entities\": []}"}, "finish_reason": "stop"}),
+                true,
+            ),
+            (json!({"message": {"content": "{\"entities\": []}"}}), true),
+            (
+                json!({"message": {"content": "{\"entities\": []}"}, "finish_reason": "length"}),
+                false,
+            ),
+            (
+                json!({"message": {"content": null}, "finish_reason": "content_filter"}),
+                false,
+            ),
+            (json!({"message": {"content": null}}), false),
+        ] {
+            let (record, used) = read_entities(&json!({"choices": [choice], "usage": usage}));
+            assert_eq!((record.is_ok(), used), (usable, paid), "{choice}");
+        }
+        let (record, used) = read_entities(
+            &json!({"choices": [{"message": {"content": "{\"entities\": []}"}}], "usage": null}),
+        );
+        assert_eq!((record.unwrap().usage, used), (None, Usage::default()));
+    }
+
+    #[test]
+    fn a_pair_without_a_distribution_makes_the_answer_none() {
+        let pairs = |rule: &str, pair: Value| {
+            let task = task("pairs", "", &format!("{ENDPOINT}{rule}")).unwrap();
+            let sides = Sides::of(&task).remove(0);
+            let content = json!({ "pairs": [pair] }).to_string();
+            let body = json!({"choices": [{"message": {"content": content}}]}).to_string();
+            read(&task, Some(&sides), "k", body.as_bytes()).0
+        };
+        let sampled = "samples = 2\ntemperature = 1.0\n";
+        let good = json!({"head": "C1", "tail": "C2", "label": "causes", "probabilities": {"causes": 0.9}});
+        let odd =
+            json!({"head": "C1", "tail": "C2", "label": "cures", "probabilities": {"causes": 0.9}});
+        let bare = json!({"head": "C1", "tail": "C2", "label": "causes"});
+        assert!(pairs("", good).is_ok());
+        assert!(pairs("", odd.clone()).is_err() && pairs(sampled, odd).is_err());
+        assert!(pairs("", bare.clone()).is_err() && pairs(sampled, bare.clone()).is_ok());
+        let only = pairs("[probabilities]\nrule = \"logprobs\"\n", bare).unwrap_err();
+        assert!(matches!(only, Failure::Everything(_)), "{only:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..60), content in "\\PC{0,40}", token in "\\PC{0,8}", raw in prop::collection::vec(any::<u8>(), 0..4), logprob in any::<f64>()) {
+            let task = task("entities", "", ENDPOINT).unwrap();
+            let _ = read(&task, None, "k", &bytes);
+            let content = format!("{content}{{\"entities\": [{{\"quote\": \"x\", \"type\": \"{token}\"}}]}}");
+            let tokens = json!([{"token": token, "bytes": raw, "logprob": logprob, "top_logprobs": []}, {"token": content, "logprob": logprob}]);
+            let _ = read_entities(&json!({"choices": [{"message": {"content": content}, "logprobs": {"content": tokens}}]}));
+        }
+    }
 }

@@ -2,8 +2,10 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
+use super::super::concepts::concepts;
 use super::super::settings::Task;
 use super::super::testing::{ENDPOINT, task};
+use super::super::texts::Text;
 use super::*;
 use crate::corpus::pubtator;
 

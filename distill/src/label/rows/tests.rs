@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::super::answer::Pair;
+use super::super::concepts::{Concept, Sides};
 use super::super::logprobs::Token;
 use super::super::settings::Task;
 use super::super::testing::{ENDPOINT, task};
 use super::*;
 use crate::corpus::{Document, Source};
+use crate::teacher::{Distribution, PairLabels, Rule};
 
 const TEXT: &str = "Aspirin caused an ulcer. Aspirin did not cause a rash.";
 
