@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -104,6 +104,8 @@ struct Event {
     result: std::result::Result<Record, Failure>,
     spent: Usage,
     refusal: Refusal,
+    /// It shows that no question will be answered: nothing more is asked.
+    last: bool,
 }
 
 /// What all who ask share.
@@ -113,6 +115,8 @@ struct Work {
     pace: Pace,
     stop: Arc<AtomicBool>,
     queue: Mutex<VecDeque<(usize, u32)>>,
+    /// Questions without an answer since the last one with.
+    unanswered: AtomicUsize,
 }
 
 /// Asks everything that is missing; why rows have no answer, or none if a signal came.
@@ -134,6 +138,7 @@ fn ask(
         client,
         stop: Arc::clone(&stop),
         queue: Mutex::new(missing.into()),
+        unanswered: AtomicUsize::new(0),
     });
     let (sender, events) = mpsc::channel();
     for _ in 0..plan.task.endpoint.parallel.min(questions) {
@@ -144,7 +149,7 @@ fn ask(
     drop(sender);
     let mut progress = Share::new("label", before as f64 / all.max(1) as f64);
     let mut failed = HashMap::new();
-    let (mut spent, mut answered, mut hopeless) = (Usage::default(), 0, 0);
+    let (mut spent, mut answered) = (Usage::default(), 0);
     let mut refused_before = false;
     let mut stopping: Option<Instant> = None;
     loop {
@@ -159,26 +164,21 @@ fn ask(
                     Ok(record) => {
                         journal.append(&record)?;
                         kept.insert(record.key.clone(), record);
-                        hopeless = 0;
                         answered += 1;
                     }
+                    Err(failure) if event.last => {
+                        let why = match failure {
+                            Failure::Everything(_) => String::new(),
+                            _ => format!("{HOPELESS} questions in a row had no answer: "),
+                        };
+                        return Err(Error::Endpoint(format!(
+                            "{}: {why}{}{}",
+                            plan.address.host,
+                            failure.why(),
+                            see(out, refused_before)
+                        )));
+                    }
                     Err(failure) => {
-                        hopeless += 1;
-                        let everything = matches!(failure, Failure::Everything(_));
-                        if everything || hopeless >= HOPELESS {
-                            stop.store(true, Ordering::Relaxed);
-                            let why = if everything {
-                                String::new()
-                            } else {
-                                format!("{HOPELESS} questions in a row had no answer: ")
-                            };
-                            return Err(Error::Endpoint(format!(
-                                "{}: {why}{}{}",
-                                plan.address.host,
-                                failure.why(),
-                                see(out, refused_before)
-                            )));
-                        }
                         failed.insert(event.row, failure.why().to_owned());
                     }
                 }
@@ -297,11 +297,23 @@ impl Work {
                 _ => break Err(failure),
             }
         };
+        let last = match &result {
+            Ok(_) => {
+                self.unanswered.store(0, Ordering::Relaxed);
+                false
+            }
+            Err(Failure::Everything(_)) => true,
+            Err(_) => self.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= HOPELESS,
+        };
+        if last {
+            self.stop.store(true, Ordering::Relaxed);
+        }
         Some(Event {
             row: number,
             result,
             spent,
             refusal,
+            last,
         })
     }
 }

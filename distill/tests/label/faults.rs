@@ -115,8 +115,8 @@ fn every_fault_is_survived_and_leaves_no_trace() {
         (
             "hanging",
             1,
-            Duration::from_millis(500),
-            Box::new(|_| Act::Hang(Duration::from_secs(3))),
+            Duration::from_secs(2),
+            Box::new(|_| Act::Hang(Duration::from_secs(20))),
         ),
         (
             "closed at once",
@@ -156,7 +156,7 @@ fn every_fault_is_survived_and_leaves_no_trace() {
             }
         });
         let endpoint = if name == "hanging" {
-            "timeout_seconds = 0.5\nparallel = 2"
+            "timeout_seconds = 2\nparallel = 2"
         } else {
             "timeout_seconds = 60\nparallel = 1"
         };
@@ -221,12 +221,7 @@ fn what_no_document_can_be_asked_ends_the_run() {
         let said = place.run("out", &[], 1);
         assert!(said.contains(why) && said.contains("refused.txt"), "{said}");
         assert_eq!(place.bytes("out/refused.txt"), b"{\"error\": \"phantom\"}");
-        // One more may have been taken before the end was decided.
-        assert!(
-            (requests..=requests + 1).contains(&server.seen().len()),
-            "{status}: {}",
-            server.seen().len()
-        );
+        assert_eq!(server.seen().len(), requests, "{status}");
         assert!(!place.path("out/labels.jsonl").exists());
     }
     let place = Place::new("http://127.0.0.1:1/v1", "entities", "tries = 1");

@@ -13,7 +13,7 @@ fn slow_server() -> Server {
     let gold = Gold::new();
     Server::new(move |request| {
         Act::Late(
-            Duration::from_millis(30),
+            Duration::from_millis(100),
             Box::new(answer(&gold.entities(request).to_string())),
         )
     })

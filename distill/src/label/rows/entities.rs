@@ -61,18 +61,20 @@ pub fn entities(
         .into_iter()
         .find_map(|rule| Some((rule, values(task, &placed, rule)?)));
     let (rule, (mentions, links)) = valued.ok_or(NO_LOGPROBS)?;
-    let share = |values: &[f64], ways: f64| {
+    // It holds, or it does not: two outcomes.
+    let share = |values: &[f64]| {
         let (sum, k) = (values.iter().sum::<f64>(), placed.len().max(1) as f64);
         let smoothing = task.probabilities.smoothing;
         let p = if rule == Rule::Samples {
-            (sum + smoothing) / (k + ways * smoothing)
+            (sum + smoothing) / (k + 2.0 * smoothing)
         } else {
             sum / k
         };
         round(p) as f32
     };
     let mut row = blank(task, text);
-    row.rule = Some(rule);
+    // Without a question there is no answer to have been read by a rule.
+    row.rule = (!records.is_empty()).then_some(rule);
     let mut numbers: HashMap<Key, usize> = HashMap::new();
     for (key, values) in mentions {
         // What most answers assert; among equals, what the schema names first.
@@ -90,7 +92,7 @@ pub fn entities(
         row.entities.push(SoftEntity {
             span: key.0..key.1,
             label: label.name.clone(),
-            probability: share(&values, 2.0),
+            probability: share(&values),
             assertion: assertion.and_then(name),
         });
     }
@@ -104,7 +106,7 @@ pub fn entities(
             head: *head,
             tail: *tail,
             label: label.name.clone(),
-            probability: share(&values, 2.0),
+            probability: share(&values),
         });
     }
     let unvalued = |p: Option<f64>| rule == Rule::Stated && likely(p).is_none();

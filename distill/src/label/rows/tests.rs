@@ -230,6 +230,13 @@ fn what_cannot_be_used_is_counted_and_left_out() {
 }
 
 #[test]
+fn a_text_without_a_question_has_a_row_without_a_rule() {
+    let (row, tally) = entities(&built("entities", ""), &text(), &[]).unwrap();
+    assert_eq!((row.entities.len(), row.rule), (0, None));
+    assert_eq!(tally, Tally::default());
+}
+
+#[test]
 fn a_mention_may_stand_for_every_place() {
     let task = built("entities", "[alignment]\nrepeats = \"every\"\n");
     let answer = said(json!({
