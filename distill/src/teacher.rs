@@ -2,7 +2,7 @@
 //!
 //! Two shapes share one reader with optional fields. Relations: every pair of concepts of two types has a distribution over
 //! labels; pairs that are not listed have `default`. Entities: spans with a probability, and relations between them. Offsets in
-//! the file are code points into `text`; here they are bytes. [`line`] writes what [`parse`] reads.
+//! the file are code points into `text`; here they are bytes. [`line()`] writes what [`parse`] reads.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -1,6 +1,6 @@
 //! How faithful explanations are: every method, measured on the decisions that a bundle makes on a corpus.
 //!
-//! The data flows one way: [`texts`] → [`measure`] (a record a text, kept in the [`journal`]) → [`report`] → [`picture`], the bundle's card.
+//! The data flows one way: [`texts`] → [`measure`] (a record a text, kept in the [`journal`](crate::journal)) → [`report`] → [`picture`], the bundle's card.
 //!
 //! A word's weight is judged by what deleting does: [`steps`]. In short texts all coalitions are tried ([`table`]), so the best and the worst order are
 //! known, and figures can be compared between models: NAOPC (Edin et al. 2024).

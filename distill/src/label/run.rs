@@ -26,7 +26,8 @@ use super::rows;
 /// After a signal, how long answers under way are waited for: they are paid for.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// So many questions in a row without an answer end the run: something is wrong with all of them.
+/// So many questions in a row without an answer end the run, if the server is what fails, or if there was never an answer: something is wrong
+/// with all of them. (Where others were answered, ten texts may as well be too long.)
 const HOPELESS: usize = 10;
 
 /// Files of the output folder.
@@ -117,6 +118,8 @@ struct Work {
     queue: Mutex<VecDeque<(usize, u32)>>,
     /// Questions without an answer since the last one with.
     unanswered: AtomicUsize,
+    /// There was an answer, now or in an earlier run.
+    answered: AtomicBool,
 }
 
 /// Asks everything that is missing; why rows have no answer, or none if a signal came.
@@ -139,6 +142,7 @@ fn ask(
         stop: Arc::clone(&stop),
         queue: Mutex::new(missing.into()),
         unanswered: AtomicUsize::new(0),
+        answered: AtomicBool::new(!kept.is_empty()),
     });
     let (sender, events) = mpsc::channel();
     for _ in 0..plan.task.endpoint.parallel.min(questions) {
@@ -265,6 +269,8 @@ impl Work {
         let mut spent = Usage::default();
         let mut refusal = Refusal::default();
         let mut tries = 0;
+        // What failed last is the server, not what it or we said.
+        let mut silent = false;
         let result = loop {
             if !self.pace.turn(&self.stop) {
                 return None;
@@ -273,6 +279,7 @@ impl Work {
             tries += 1;
             let failure = match self.client.post(body.as_bytes()) {
                 Ok(body) => {
+                    silent = false;
                     let (record, used) = reply::read(task, sides, key, &body);
                     spent.add(used);
                     match record {
@@ -282,6 +289,7 @@ impl Work {
                 }
                 Err((failure, said)) => {
                     refusal = said;
+                    silent = matches!(failure, Failure::Later(..));
                     failure
                 }
             };
@@ -300,10 +308,14 @@ impl Work {
         let last = match &result {
             Ok(_) => {
                 self.unanswered.store(0, Ordering::Relaxed);
+                self.answered.store(true, Ordering::Relaxed);
                 false
             }
             Err(Failure::Everything(_)) => true,
-            Err(_) => self.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= HOPELESS,
+            Err(_) => {
+                let many = self.unanswered.fetch_add(1, Ordering::Relaxed) + 1 >= HOPELESS;
+                many && (silent || !self.answered.load(Ordering::Relaxed))
+            }
         };
         if last {
             self.stop.store(true, Ordering::Relaxed);

@@ -230,6 +230,19 @@ fn what_no_document_can_be_asked_ends_the_run() {
 }
 
 #[test]
+fn many_texts_that_cannot_be_asked_about_do_not_end_the_run() {
+    let gold = Gold::new();
+    let server = Server::new(move |request| match request.before {
+        1..=14 => json_body(400, json!({"error": "the context is 8192 tokens"})),
+        _ => answer(&gold.entities(request).to_string()),
+    });
+    let place = Place::new(&server.base_url(), "entities", "parallel = 1");
+    let said = place.run("out", &[], 1);
+    assert!(said.contains("14 rows have no labels"), "{said}");
+    assert_eq!((server.seen().len(), place.labels("out").len()), (24, 10));
+}
+
+#[test]
 fn redirects_are_not_followed() {
     let other = gold_server();
     let url = format!("{}/chat/completions", other.base_url());
