@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 use super::Model;
 use crate::error::{Error, Result};
-use crate::faithfulness::journal::Journal;
+use crate::journal::Journal;
 
 /// Begins the names of the files.
 const PREFIX: &str = "evaluation-";
