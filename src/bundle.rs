@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::decode::calibration::Calibration;
 use crate::error::{Error, Result};
 
 mod explain;
@@ -53,8 +54,24 @@ pub struct EntityType {
     pub name: String,
     /// Mentions scored below are not reported.
     pub threshold: f32,
-    /// The score is `sigmoid(logit(p) / temperature)`; 1 leaves it as it is.
+    /// The score is `sigmoid(logit(p) / temperature + bias)`; 1 and 0 leave it as it is.
     pub temperature: f32,
+    /// See `temperature`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bias: f32,
+    /// What other thresholds would do, ascending; empty if that was not measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operating_points: Vec<OperatingPoint>,
+}
+
+impl EntityType {
+    /// What a mention's score goes through last.
+    pub fn calibration(&self) -> Calibration {
+        Calibration {
+            temperature: self.temperature,
+            bias: self.bias,
+        }
+    }
 }
 
 /// One relation type of the schema.
@@ -71,8 +88,46 @@ pub struct RelationType {
     pub symmetric: bool,
     /// Relations scored below are not reported.
     pub threshold: f32,
-    /// Logits of a pair are divided by this before the softmax (per relation type: the pair's arg-max relation decides).
+    /// The score is `sigmoid(logit(p) / temperature + bias)`, p being the relation's share of the softmax; 1 and 0 leave it as it is.
     pub temperature: f32,
+    /// See `temperature`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bias: f32,
+    /// What other thresholds would do, ascending; empty if that was not measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operating_points: Vec<OperatingPoint>,
+}
+
+impl RelationType {
+    /// What a relation's score goes through last.
+    pub fn calibration(&self) -> Calibration {
+        Calibration {
+            temperature: self.temperature,
+            bias: self.bias,
+        }
+    }
+}
+
+/// What one threshold did on an annotated corpus: a record, which decides nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperatingPoint {
+    /// The threshold, a calibrated score.
+    pub score: f32,
+    /// `right / reported`; 1 where nothing is reported.
+    pub precision: f32,
+    /// `right / gold`.
+    pub recall: f32,
+    /// Decisions scored at least so high.
+    pub reported: u32,
+    /// Those of them that are gold.
+    pub right: u32,
+    /// Gold of the corpus, found or not.
+    pub gold: u32,
+}
+
+fn is_zero(x: &f32) -> bool {
+    *x == 0.0
 }
 
 /// Name of the manifest in the bundle's folder.
@@ -248,20 +303,20 @@ impl Manifest {
                 "entities",
                 self.entities
                     .iter()
-                    .map(|kind| (&kind.name, kind.threshold, kind.temperature))
+                    .map(|kind| (&kind.name, kind.threshold, kind.calibration()))
                     .collect::<Vec<_>>(),
             ),
             (
                 "relations",
                 self.relations
                     .iter()
-                    .map(|kind| (&kind.name, kind.threshold, kind.temperature))
+                    .map(|kind| (&kind.name, kind.threshold, kind.calibration()))
                     .collect(),
             ),
         ];
         for (list, kinds) in &kinds {
             let mut seen = BTreeSet::new();
-            for (name, threshold, temperature) in kinds {
+            for (name, threshold, calibration) in kinds {
                 if !is_name(name) || !seen.insert(name) {
                     return fault(format!(
                         "`{list}` holds an empty, unprintable or repeated name"
@@ -270,8 +325,12 @@ impl Manifest {
                 if !(0.0..=1.0).contains(threshold) {
                     return fault(format!("`threshold` of {name} must be from 0 to 1"));
                 }
+                let Calibration { temperature, bias } = calibration;
                 if !(temperature.is_finite() && *temperature > 0.0) {
                     return fault(format!("`temperature` of {name} must be above 0"));
+                }
+                if !bias.is_finite() {
+                    return fault(format!("`bias` of {name} must be a number"));
                 }
             }
         }
@@ -436,6 +495,8 @@ mod tests {
             name: name.into(),
             threshold: 0.5,
             temperature: 1.0,
+            bias: 0.0,
+            operating_points: Vec::new(),
         };
         let relation = |name: &str, head: &str, tail: &str, symmetric| RelationType {
             name: name.into(),
@@ -444,6 +505,8 @@ mod tests {
             symmetric,
             threshold: 0.5,
             temperature: 1.0,
+            bias: 0.0,
+            operating_points: Vec::new(),
         };
         Manifest {
             schema_version: SCHEMA_VERSION,
@@ -573,6 +636,9 @@ mod tests {
             |m| m["entities"][0]["threshold"] = 1.5.into(),
             |m| m["entities"][0]["temperature"] = 0.into(),
             |m| m["entities"][0]["temperature"] = 1e40.into(),
+            |m| m["entities"][0]["bias"] = 1e40.into(),
+            |m| m["relations"][0]["bias"] = "0".into(),
+            |m| m["relations"][0]["operating_points"] = serde_json::json!([{"score": 0.5}]),
             |m| m["relations"][0]["head"] = serde_json::json!(["Gene"]),
             |m| m["relations"][0]["tail"] = serde_json::json!([]),
             |m| m["relations"][0]["symmetric"] = true.into(),

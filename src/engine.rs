@@ -9,7 +9,7 @@ use crate::bundle::{Bundle, Manifest};
 use crate::decode::group::{self, groups};
 use crate::decode::merge::Merged;
 use crate::decode::relations::Schema;
-use crate::decode::spans::{calibrated, spans};
+use crate::decode::spans::spans;
 use crate::encode::Encoder;
 use crate::error::{Error, Result};
 use crate::options::Options;
@@ -121,6 +121,29 @@ impl Engine {
     /// What the bundle says of itself.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Decides by the thresholds and the calibration of another manifest of the same schema from now on: for those who fit them. The bundle
+    /// and its hash stay as they are.
+    pub fn decide_by(&mut self, manifest: &Manifest) -> Result<()> {
+        manifest.validate()?;
+        let mut own = self.manifest.clone();
+        own.relations.clone_from(&manifest.relations);
+        own.entities.clone_from(&manifest.entities);
+        let names = |manifest: &Manifest| -> (Vec<String>, Vec<String>) {
+            (
+                manifest.entities.iter().map(|e| e.name.clone()).collect(),
+                manifest.relations.iter().map(|r| r.name.clone()).collect(),
+            )
+        };
+        if names(&own) != names(&self.manifest) {
+            return Err(Error::InvalidArgument(
+                "the manifest has other types than the bundle; thresholds and calibration belong to a schema".into(),
+            ));
+        }
+        self.schema = Schema::new(&own);
+        self.manifest = own;
+        Ok(())
     }
 
     /// SHA-256 (hex) of the bundle's manifest.
@@ -261,7 +284,7 @@ impl Engine {
             ) else {
                 continue;
             };
-            let score = calibrated(span.score, kind.temperature);
+            let score = kind.calibration().apply(span.score);
             if score >= options.min_score.unwrap_or(kind.threshold) {
                 in_window.push((
                     Found {

@@ -99,6 +99,8 @@ fn a_graph_that_does_not_fit_the_manifest_is_refused() {
                 name: "Gene".into(),
                 threshold: 0.5,
                 temperature: 1.0,
+                bias: 0.0,
+                operating_points: Vec::new(),
             })
         }),
         (ENCODER, |copy| copy.manifest.hidden_size = 9),

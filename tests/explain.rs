@@ -105,6 +105,118 @@ fn what_was_reported_is_what_is_explained() {
     }
 }
 
+/// Of the tiny bundle, with a calibration and without thresholds.
+fn calibrated(temperature: f32, bias: f32, rising: f32) -> Engine {
+    let mut engine = open(&tiny());
+    let mut manifest = engine.manifest().clone();
+    for (at, kind) in manifest.entities.iter_mut().enumerate() {
+        // The second type differs: a rival's score has its own map.
+        (kind.temperature, kind.bias) = (temperature, bias + at as f32 * rising);
+        kind.threshold = 0.0;
+    }
+    for (at, kind) in manifest.relations.iter_mut().enumerate() {
+        (kind.temperature, kind.bias) = (temperature, bias - at as f32 * rising);
+        kind.threshold = 0.0;
+    }
+    engine.decide_by(&manifest).unwrap();
+    engine
+}
+
+/// Every decision against another label of the same schema, where there is one for it.
+fn with_rival(target: Target) -> Option<Target> {
+    match target {
+        Target::Entity {
+            start, end, label, ..
+        } => {
+            let rival = Some(1 - label);
+            Some(Target::Entity {
+                start,
+                end,
+                label,
+                rival,
+            })
+        }
+        // "causes" and "treats" relate the same types.
+        Target::Relation {
+            head, tail, label, ..
+        } if label < 2 => {
+            let rival = Some(1 - label);
+            Some(Target::Relation {
+                head,
+                tail,
+                label,
+                rival,
+            })
+        }
+        Target::Relation { .. } => None,
+    }
+}
+
+#[test]
+fn a_calibrated_score_is_the_one_that_is_reported_and_explained() {
+    let (plain, engine) = (calibrated(1.0, 0.0, 0.0), calibrated(1.6, -0.7, 0.5));
+    let options = Options::new();
+    let (before, extraction) = (
+        plain.extract(TEXT, &options).unwrap(),
+        engine.extract(TEXT, &options).unwrap(),
+    );
+    let manifest = engine.manifest();
+    assert_eq!(before.entities.len(), extraction.entities.len());
+    for (raw, now) in before.entities.iter().zip(&extraction.entities) {
+        let map = manifest.entities[now.label as usize].calibration();
+        assert_eq!(now.score, map.apply(raw.score));
+        assert!((now.score - raw.score).abs() > 1e-3);
+    }
+    assert_eq!(before.relations.len(), extraction.relations.len());
+    for (raw, now) in before.relations.iter().zip(&extraction.relations) {
+        let map = manifest.relations[now.label as usize].calibration();
+        assert_eq!(now.score, map.apply(raw.score));
+    }
+
+    let (targets, scores): (Vec<_>, Vec<_>) = decisions(&extraction).into_iter().unzip();
+    let set = [
+        ("method", "integrated_gradients"),
+        ("baseline", "pad"),
+        ("deletion", "pad"),
+    ];
+    let whole = |one: &Explanation| {
+        // Steps along the line add up to the way that the calibrated score goes (on the graph without rounded activations).
+        let sum: f64 = one.words.iter().map(|word| f64::from(word.weight)).sum();
+        let way = f64::from(one.score) - f64::from(one.rival_score.unwrap_or_default());
+        (sum - (way - f64::from(one.baseline_score))).abs()
+    };
+    for (one, score) in explain(&engine, &extraction, &targets, &set)
+        .unwrap()
+        .iter()
+        .zip(&scores)
+    {
+        assert!((one.score - score).abs() < 1e-6);
+        assert!(whole(one) < 0.02, "{one:?}");
+    }
+    let rivals: Vec<Target> = targets.into_iter().filter_map(with_rival).collect();
+    assert!(rivals.len() > 3);
+    for one in explain(&engine, &extraction, &rivals, &set).unwrap() {
+        assert!(one.rival_score.is_some() && whole(&one) < 0.02, "{one:?}");
+    }
+}
+
+#[test]
+fn an_engine_takes_only_its_own_schema() {
+    let mut engine = open(&tiny());
+    let mut manifest = engine.manifest().clone();
+    manifest.entities[0].temperature = -1.0;
+    assert!(matches!(
+        engine.decide_by(&manifest),
+        Err(Error::BundleFormat { .. })
+    ));
+    manifest.entities[0].temperature = 2.0;
+    manifest.relations.pop();
+    assert!(matches!(
+        engine.decide_by(&manifest),
+        Err(Error::InvalidArgument(_))
+    ));
+}
+
 #[test]
 fn threads_and_company_change_nothing() {
     let engine = open(&tiny());

@@ -6,21 +6,21 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::ops::Range;
-use std::path::Path;
 
 use bie::encode::{Encoder, Token};
 use bie::text::window::windows;
 
-use crate::corpus::{Corpus, Document, Mention, pubtator};
+use crate::corpus::{self, Document, Mention};
 use crate::error::{Error, Result};
-use crate::recipe::{CorpusSource, Format, Recipe, RelationType, Schema};
+use crate::recipe::{CorpusSource, Recipe, RelationType, Schema};
+use crate::teacher::encoder::{EncoderTeachers, Opinion, Window};
 
 mod order;
 mod soft;
 
 pub(crate) use order::batches;
 pub use order::epoch_batches;
-use soft::{Soft, Stated, Teachers};
+use soft::{Soft, Stated, Teachers, Voice, mean_tags};
 
 /// A tag of [`Item::tags`]: outside every mention of the type.
 pub const OUTSIDE: u8 = 0;
@@ -40,6 +40,8 @@ pub struct Item {
     pub tags: Vec<u8>,
     /// `[L, K]`: 1, or 0 where nothing is known: types that the corpus does not annotate, `[CLS]`, `[SEP]`.
     pub tag_weight: Vec<f32>,
+    /// `[L, K, 3]`: the teachers' probabilities of the tags; zeros where none knows the type. Empty if none knows any.
+    pub teacher_tags: Vec<f32>,
     /// Token positions (into `ids`) of each mention that has a concept and lies in this window.
     pub mentions: Vec<Vec<usize>>,
     /// Mentions (into `mentions`) of each entity, in order of first appearance in the window.
@@ -84,6 +86,10 @@ pub struct Summary {
     pub mentions: usize,
     /// Mentions whose label is no type of the schema.
     pub other_mentions: usize,
+    /// Defective mentions, relations and documents left out, as the recipe allows.
+    pub defects: usize,
+    /// Labels of mentions and relations that are neither mapped nor in the schema, and how often they occur.
+    pub unmapped: BTreeMap<String, usize>,
     /// Mentions not tagged because they overlap an earlier or longer one of the same type, or no token was read there.
     pub untagged: usize,
     /// Pairs with a gold target.
@@ -114,7 +120,23 @@ impl fmt::Display for Summary {
             self.teacher_pairs,
             self.teacher_rows,
             self.differing_rows
-        )
+        )?;
+        if self.defects > 0 {
+            write!(f, "; {} defects left out", self.defects)?;
+        }
+        if !self.unmapped.is_empty() {
+            let labels: Vec<String> = self
+                .unmapped
+                .iter()
+                .map(|(l, n)| format!("{l} ({n})"))
+                .collect();
+            write!(
+                f,
+                "; neither mapped nor in the schema: {}",
+                labels.join(", ")
+            )?;
+        }
+        Ok(())
     }
 }
 
@@ -129,31 +151,36 @@ pub struct Dataset {
 
 /// Reads everything that the recipe trains on.
 ///
-/// Of a teacher's file only the rows of the recipe's split are used; documents that the recipe evaluates on are left out.
+/// Of a teacher's file only the rows of the recipe's split are used; documents that the recipe evaluates or calibrates on are left out. Encoder
+/// teachers are asked about every window here.
 ///
 /// # Errors
-/// A corpus or label file is bad, or holds nothing to train on.
-pub fn load(recipe: &Recipe, encoder: &Encoder) -> Result<Dataset> {
+/// A corpus or label file is bad, or holds nothing to train on; the runtime of an encoder teacher fails.
+pub fn load(
+    recipe: &Recipe,
+    encoder: &Encoder,
+    encoder_teachers: &mut EncoderTeachers,
+) -> Result<Dataset> {
     let mut teachers = Teachers::read(recipe)?;
     let mut dataset = Dataset {
         items: Vec::new(),
         summary: Summary::default(),
     };
-    let held_out: HashSet<String> = match &recipe.evaluation {
-        Some(evaluation) => read_corpus(evaluation.format, &recipe.resolve(&evaluation.path))?
-            .documents
-            .into_iter()
-            .map(|d| d.id)
-            .collect(),
-        None => HashSet::new(),
-    };
+    // By id and by text: the same abstract may stand in two corpora under two ids.
+    let mut held_out: HashSet<String> = HashSet::new();
+    for held in recipe.held_out() {
+        let read = corpus::read(&recipe.resolve(&held.path), held.format, &held.options)?;
+        held_out.extend(read.documents.into_iter().flat_map(|d| [d.id, d.text]));
+    }
     for corpus in &recipe.corpora {
         let path = recipe.resolve(&corpus.path);
-        let read = read_corpus(corpus.format, &path)?;
+        let mut read = corpus::read(&path, corpus.format, &corpus.options)?;
+        read.group(|label| kind(&corpus.map, label).to_owned());
         dataset.summary.duplicates += read.duplicates;
+        dataset.summary.defects += read.defects.len();
         let before = dataset.items.len();
         for document in &read.documents {
-            if held_out.contains(&document.id) {
+            if held_out.contains(&document.id) || held_out.contains(&document.text) {
                 dataset.summary.held_out += 1;
                 continue;
             }
@@ -165,9 +192,10 @@ pub fn load(recipe: &Recipe, encoder: &Encoder) -> Result<Dataset> {
                 dataset.items.push(view.item(
                     &window.tokens,
                     encoder,
+                    encoder_teachers,
                     &mut tagged,
                     &mut dataset.summary,
-                ));
+                )?);
             }
             dataset.summary.untagged += tagged.iter().filter(|tagged| !**tagged).count();
             dataset.summary.documents += 1;
@@ -181,20 +209,20 @@ pub fn load(recipe: &Recipe, encoder: &Encoder) -> Result<Dataset> {
     Ok(dataset)
 }
 
-/// Reads a corpus of any format.
-pub(crate) fn read_corpus(format: Format, path: &Path) -> Result<Corpus> {
-    match format {
-        Format::PubTator => pubtator::read(path),
-    }
-}
-
 /// A schema name for a label of a corpus or teacher.
-fn mapped<'a>(map: &'a BTreeMap<String, String>, label: &'a str) -> &'a str {
+pub(crate) fn mapped<'a>(map: &'a BTreeMap<String, String>, label: &'a str) -> &'a str {
     map.get(label).map_or(label, String::as_str)
 }
 
+/// What makes mentions comparable when they are grouped: the type that their label is mapped to, or the label if it is left out.
+pub(crate) fn kind<'a>(map: &'a BTreeMap<String, String>, label: &'a str) -> &'a str {
+    Some(mapped(map, label))
+        .filter(|name| !name.is_empty())
+        .unwrap_or(label)
+}
+
 /// Whether a relation may hold from an entity of type `head` to one of type `tail`; a symmetric one only from the first to the later.
-fn admits(
+pub(crate) fn admits(
     relation: &RelationType,
     schema: &Schema,
     head: usize,
@@ -262,6 +290,14 @@ impl<'a> DocumentView<'a> {
         mentions.sort_by_key(|m| (m.mention.start, Reverse(m.mention.end), m.label));
         summary.mentions += mentions.len();
         summary.other_mentions += document.mentions.len() - mentions.len();
+        let labels = document
+            .mentions
+            .iter()
+            .map(|m| &m.label)
+            .chain(document.relations.iter().map(|r| &r.label));
+        for label in labels.filter(|label| recipe.is_unmapped(&corpus.map, label)) {
+            *summary.unmapped.entry(label.clone()).or_default() += 1;
+        }
         let mut entities: Vec<Entity> = Vec::new();
         for (m, mention) in mentions.iter().enumerate() {
             for concept in &mention.mention.concepts {
@@ -316,9 +352,10 @@ impl<'a> DocumentView<'a> {
         &self,
         tokens: &[Token],
         encoder: &Encoder,
+        teachers: &mut EncoderTeachers,
         tagged: &mut [bool],
         summary: &mut Summary,
-    ) -> Item {
+    ) -> Result<Item> {
         let types = self.annotated.len();
         let mut ids = vec![i64::from(encoder.cls())];
         ids.extend(tokens.iter().map(|t| i64::from(t.id)));
@@ -355,6 +392,7 @@ impl<'a> DocumentView<'a> {
             ids,
             tags,
             tag_weight,
+            teacher_tags: Vec::new(),
             mentions: Vec::new(),
             entities: Vec::new(),
             entity_type: Vec::new(),
@@ -380,18 +418,39 @@ impl<'a> DocumentView<'a> {
             item.entities.push(numbered.collect());
             item.entity_type.push(entity.label);
         }
-        item.pairs = self.pairs(&present, tokens);
+        let window = Window {
+            ids: &item.ids,
+            mentions: &item.mentions,
+            entities: &item.entities,
+            entity_type: &item.entity_type,
+        };
+        let opinions = teachers.ask(&window, &self.recipe.schema)?;
+        item.teacher_tags = self.teacher_tags(&opinions);
+        item.pairs = self.pairs(&present, tokens, &opinions);
         summary.gold_pairs += item.pairs.iter().filter(|p| p.gold.is_some()).count();
         summary.teacher_pairs += item.pairs.iter().filter(|p| p.teacher.is_some()).count();
-        item
+        Ok(item)
     }
 
-    fn pairs(&self, entities: &[&Entity], tokens: &[Token]) -> Vec<Pair> {
+    /// What the teachers say of the tags; of `[CLS]` and `[SEP]` nobody says anything.
+    fn teacher_tags(&self, opinions: &[Opinion]) -> Vec<f32> {
+        let voices: Vec<(f32, &[f32])> = opinions
+            .iter()
+            .map(|o| (o.weight, o.tags.as_slice()))
+            .collect();
+        let mut tags = mean_tags(&voices);
+        let special = 3 * self.annotated.len();
+        tags.iter_mut().take(special).for_each(|p| *p = 0.0);
+        tags.iter_mut().rev().take(special).for_each(|p| *p = 0.0);
+        tags
+    }
+
+    fn pairs(&self, entities: &[&Entity], tokens: &[Token], opinions: &[Opinion]) -> Vec<Pair> {
         let mut pairs = Vec::new();
         for (h, head) in entities.iter().enumerate() {
             for (t, tail) in entities.iter().enumerate() {
                 if h != t {
-                    pairs.extend(self.pair((h, head), (t, tail), tokens));
+                    pairs.extend(self.pair((h, head), (t, tail), tokens, opinions));
                 }
             }
         }
@@ -415,6 +474,7 @@ impl<'a> DocumentView<'a> {
         (h, head): (usize, &Entity),
         (t, tail): (usize, &Entity),
         tokens: &[Token],
+        opinions: &[Opinion],
     ) -> Option<(Pair, bool)> {
         let schema = &self.recipe.schema;
         let admissible: Vec<bool> = schema
@@ -422,12 +482,13 @@ impl<'a> DocumentView<'a> {
             .iter()
             .map(|r| admits(r, schema, head.label, tail.label, h < t))
             .collect();
-        let stated = Stated::new(
-            &self.soft,
-            (head.label, head.concept),
-            (tail.label, tail.concept),
-            &admissible,
-        );
+        let (from, to) = ((head.label, head.concept), (tail.label, tail.concept));
+        let files = self.soft.iter();
+        let mut voices: Vec<Voice> = files
+            .filter_map(|soft| soft.voice(from, to, &admissible))
+            .collect();
+        voices.extend(opinions.iter().filter_map(|o| Voice::of(o, (h, t))));
+        let stated = Stated::new(&voices, admissible.len());
         let count = schema.relations.len() + 1;
         let by_gold: Vec<bool> = admissible
             .iter()

@@ -16,13 +16,13 @@ use std::time::{Duration, Instant};
 use bie::bundle::Manifest;
 use bie::engine::{GivenMention, ScoredPair};
 use bie::{Engine, Extraction, Options};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::corpus::Document;
-use crate::dataset::read_corpus;
+use crate::corpus::{self, Document, Format};
 use crate::error::{Error, Result};
 use crate::metrics::{self, Grouped, Scores, Span, Tally, Triple};
-use crate::recipe::Format;
+use crate::recipe::{Evaluation, Recipe};
 use crate::teacher::{self, Labels, NONE};
 
 /// Stated probability from which a teacher's label counts as gold.
@@ -50,10 +50,26 @@ pub struct Job {
     pub corpus: PathBuf,
     /// Its format.
     pub format: Format,
+    /// How it is read.
+    pub options: corpus::Options,
     /// The corpus's labels to the bundle's; labels that are not listed stand for themselves or for their usual names ("CID" is "causes").
     pub map: BTreeMap<String, String>,
     /// Soft labels that stand in for gold for relation types that the corpus lacks.
     pub relations_from: Option<PathBuf>,
+}
+
+impl Job {
+    /// What a recipe asks to be measured.
+    pub fn of(recipe: &Recipe, evaluation: &Evaluation) -> Job {
+        let labels = evaluation.relations_from.as_ref();
+        Job {
+            corpus: recipe.resolve(&evaluation.path),
+            format: evaluation.format,
+            options: evaluation.options.clone(),
+            map: evaluation.map.clone(),
+            relations_from: labels.map(|path| recipe.resolve(path)),
+        }
+    }
 }
 
 /// Something that extracts and relates: libbie's engine, or a stand-in in tests.
@@ -115,8 +131,50 @@ pub struct Report {
     pub end_to_end: Scores,
     /// Where the gold of each measured relation type is from: "corpus" or "labels".
     pub gold_from: Vec<(String, &'static str)>,
+    /// What was counted on each document, in the order of the corpus: for comparing models document by document.
+    pub by_document: Vec<DocumentCounts>,
     /// Tokens of the texts by the time that extraction took, on one thread.
     pub tokens_per_second: f64,
+}
+
+/// What was counted on one document; types whose gold is not known for it count nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DocumentCounts {
+    /// The document's id.
+    pub id: String,
+    /// `[K]`: see [`Report::ner`].
+    pub ner: Tally,
+    /// `[R]`: see [`Report::gold_entities`].
+    pub gold_entities: Tally,
+    /// `[R]`: see [`Report::end_to_end`].
+    pub end_to_end: Tally,
+}
+
+/// A measured corpus: the figures, and what they were computed from.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// The figures.
+    pub report: Report,
+    /// `[R]`: where each relation type's gold is from, if anywhere: "corpus" or "labels".
+    pub sources: Vec<Option<&'static str>>,
+    /// One a document, in the order of the corpus.
+    pub documents: Vec<Observed>,
+}
+
+/// One document with what the model says about it.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// The document.
+    pub document: Document,
+    /// Its annotation in the terms of the bundle's schema.
+    pub gold: GoldDocument,
+    /// What the bundle extracts.
+    pub extraction: Extraction,
+    /// What the bundle says of the pairs of gold entities; an entity's number is `concept · K + type`.
+    pub pairs: Vec<ScoredPair>,
+    /// Those of `pairs` that hold for the bundle and can be judged.
+    pub related: BTreeSet<Triple>,
 }
 
 impl Report {
@@ -193,70 +251,83 @@ impl Report {
 ///
 /// # Errors
 /// The corpus or the labels are bad or fit the bundle in nothing, or the model fails.
-pub fn run(model: &impl Model, job: &Job, mut tick: impl FnMut(usize, usize)) -> Result<Report> {
+pub fn run(model: &impl Model, job: &Job, tick: impl FnMut(usize, usize)) -> Result<Report> {
+    Ok(measure(model, job, tick)?.report)
+}
+
+/// [`run`], with what the figures were computed from.
+///
+/// # Errors
+/// As [`run`].
+pub fn measure(
+    model: &impl Model,
+    job: &Job,
+    mut tick: impl FnMut(usize, usize),
+) -> Result<Measured> {
     let manifest = model.manifest();
-    let corpus = read_corpus(job.format, &job.corpus)?;
-    let labels = match &job.relations_from {
-        Some(path) => teacher::read(path)?,
-        None => Vec::new(),
-    };
     let (types, relations) = (manifest.entities.len(), manifest.relations.len());
-    let gold = Gold::new(manifest, &job.map, &corpus.documents, &labels);
-    if gold.documents.iter().all(|d| d.mentions.is_empty()) {
-        let known: Vec<&str> = manifest.entities.iter().map(|e| e.name.as_str()).collect();
-        return Err(Error::file(
-            &job.corpus,
-            format!(
-                "no mention is of a type that the bundle knows ({}); give --map",
-                known.join(", ")
-            ),
-        ));
-    }
-    if let Some(path) = job.relations_from.as_ref().filter(|_| gold.labelled == 0) {
-        return Err(Error::file(
-            path,
-            "no row has the id and the text of a document of the corpus",
-        ));
-    }
+    let (documents, gold) = read(manifest, job, job.relations_from.as_slice())?;
     let (mut ner, mut given, mut found) = (
         Tally::new(types),
         Tally::new(relations),
         Tally::new(relations),
     );
     let (mut tokens, mut time) = (0, Duration::ZERO);
-    for (n, (document, gold)) in corpus.documents.iter().zip(&gold.documents).enumerate() {
+    let (mut by_document, mut observed) = (Vec::new(), Vec::new());
+    let all = documents.len();
+    for (n, (document, gold)) in documents.into_iter().zip(gold.documents).enumerate() {
         tokens += model.tokens(&document.text)?;
         let start = Instant::now();
         let extraction = model.extract(&document.text)?;
         time += start.elapsed();
         let mentions = grouped(&extraction);
         let spans: BTreeSet<Span> = mentions.iter().map(|m| m.span).collect();
-        ner.compare(&gold.mentions.keys().copied().collect(), &spans, |span| {
-            span.label
-        });
+        let mut counts = DocumentCounts {
+            id: document.id.clone(),
+            ner: Tally::new(types),
+            gold_entities: Tally::new(relations),
+            end_to_end: Tally::new(relations),
+        };
+        counts
+            .ner
+            .compare(&gold.mentions.keys().copied().collect(), &spans, |span| {
+                span.label
+            });
 
         let (triples, unmatched) =
             metrics::resolve(&gold.mentions, &mentions, &between_groups(&extraction));
-        found.compare(&gold.relations, &gold.judged(manifest, triples), |t| {
-            t.label
-        });
+        let judged = gold.judged(manifest, triples);
+        let found_here = &mut counts.end_to_end;
+        found_here.compare(&gold.relations, &judged, |t| t.label);
         unmatched
             .into_iter()
             .filter(|label| gold.known.get(*label) == Some(&true))
-            .for_each(|label| found.false_positive(label));
-        given.compare(
-            &gold.relations,
-            &gold.judged(manifest, related(model, document, gold)?),
-            |t| t.label,
-        );
-        tick(n + 1, corpus.documents.len());
+            .for_each(|label| found_here.false_positive(label));
+        let pairs = model.relate(&document.text, &given_mentions(&gold, types))?;
+        let related = gold.judged(manifest, reported(manifest, &pairs));
+        counts
+            .gold_entities
+            .compare(&gold.relations, &related, |t| t.label);
+        ner.add(&counts.ner);
+        given.add(&counts.gold_entities);
+        found.add(&counts.end_to_end);
+        by_document.push(counts);
+        observed.push(Observed {
+            document,
+            gold,
+            extraction,
+            pairs,
+            related,
+        });
+        tick(n + 1, all);
     }
     let names: Vec<String> = manifest.relations.iter().map(|r| r.name.clone()).collect();
     let measured: Vec<bool> = gold.sources.iter().map(Option::is_some).collect();
-    Ok(Report {
+    let report = Report {
         model_id: manifest.model_id.clone(),
         bundle_hash: model.hash().to_owned(),
-        documents: corpus.documents.len(),
+        documents: all,
+        by_document,
         ner: ner.scores(
             &manifest
                 .entities
@@ -273,11 +344,58 @@ pub fn run(model: &impl Model, job: &Job, mut tick: impl FnMut(usize, usize)) ->
             .filter_map(|(name, from)| Some((name.clone(), (*from)?)))
             .collect(),
         tokens_per_second: tokens as f64 / time.as_secs_f64().max(1e-9),
+    };
+    Ok(Measured {
+        report,
+        sources: gold.sources,
+        documents: observed,
     })
 }
 
+/// The corpus, and its gold in the terms of the bundle's schema with teachers' labels for what it lacks.
+///
+/// # Errors
+/// The corpus or the labels are bad or fit the bundle in nothing.
+pub(crate) fn read(
+    manifest: &Manifest,
+    job: &Job,
+    labels: &[PathBuf],
+) -> Result<(Vec<Document>, Gold)> {
+    let mut corpus = corpus::read(&job.corpus, job.format, &job.options)?;
+    corpus.group(|label| entity_type(manifest, &job.map, label));
+    let documents = corpus.documents;
+    let mut rows = Vec::new();
+    for path in labels {
+        let before = rows.len();
+        rows.extend(teacher::read(path)?);
+        let known = |row: &Labels| {
+            documents
+                .iter()
+                .any(|d| d.id == row.id && d.text == row.text)
+        };
+        if !rows.iter().skip(before).any(known) {
+            return Err(Error::file(
+                path,
+                "no row has the id and the text of a document of the corpus",
+            ));
+        }
+    }
+    let gold = Gold::new(manifest, &job.map, &documents, &rows);
+    if gold.documents.iter().all(|d| d.mentions.is_empty()) {
+        let known: Vec<&str> = manifest.entities.iter().map(|e| e.name.as_str()).collect();
+        return Err(Error::file(
+            &job.corpus,
+            format!(
+                "no mention is of a type that the bundle knows ({}); give --map",
+                known.join(", ")
+            ),
+        ));
+    }
+    Ok((documents, gold))
+}
+
 /// The mentions of a result.
-fn grouped(extraction: &Extraction) -> Vec<Grouped> {
+pub(crate) fn grouped(extraction: &Extraction) -> Vec<Grouped> {
     let mention = |e: &bie::result::Entity| Grouped {
         span: Span {
             start: e.start as usize,
@@ -299,65 +417,77 @@ fn between_groups(extraction: &Extraction) -> Vec<(usize, usize, usize)> {
         .collect()
 }
 
-/// What the model says about the gold entities.
-fn related(
-    model: &impl Model,
-    document: &Document,
-    gold: &GoldDocument,
-) -> Result<BTreeSet<Triple>> {
-    let manifest = model.manifest();
-    // An entity is a concept with a type: its number holds both.
+/// The gold mentions as the model is given them. An entity is a concept with a type: its number holds both.
+pub(crate) fn given_mentions(gold: &GoldDocument, types: usize) -> Vec<GivenMention> {
+    let given = |(span, concepts): (&Span, &Vec<usize>)| {
+        let (start, end, label) = (span.start, span.end, span.label);
+        let mention = |concept: &usize| GivenMention {
+            start,
+            end,
+            label,
+            entity: concept * types + label,
+        };
+        concepts.iter().map(mention).collect::<Vec<_>>()
+    };
+    gold.mentions.iter().flat_map(given).collect()
+}
+
+/// Every admitted relation of some pairs with its score, in the terms of [`canonical`].
+pub(crate) fn scored(manifest: &Manifest, pairs: &[ScoredPair]) -> BTreeMap<Triple, f32> {
     let types = manifest.entities.len();
-    let mentions: Vec<GivenMention> = gold
-        .mentions
-        .iter()
-        .flat_map(|(span, concepts)| {
-            let given = |concept: &usize| GivenMention {
-                start: span.start,
-                end: span.end,
-                label: span.label,
-                entity: concept * types + span.label,
+    let mut scores: BTreeMap<Triple, f32> = BTreeMap::new();
+    for pair in pairs {
+        let admitted = pair.probabilities.iter().skip(1).enumerate();
+        for (label, p) in admitted.filter(|(_, p)| **p > 0.0) {
+            let triple = Triple {
+                head: pair.head / types,
+                tail: pair.tail / types,
+                label,
             };
-            concepts.iter().map(given)
-        })
-        .collect();
-    let mut triples = BTreeSet::new();
-    for pair in model.relate(&document.text, &mentions)? {
-        for ((label, relation), p) in manifest
-            .relations
-            .iter()
-            .enumerate()
-            .zip(pair.probabilities.iter().skip(1))
-        {
-            if *p > 0.0 && *p >= relation.threshold {
-                triples.insert(Triple {
-                    head: pair.head / types,
-                    tail: pair.tail / types,
-                    label,
-                });
-            }
+            let best = scores.entry(canonical(manifest, triple)).or_default();
+            *best = best.max(*p);
         }
     }
-    Ok(triples)
+    scores
+}
+
+/// The relations that reach their thresholds.
+fn reported(manifest: &Manifest, pairs: &[ScoredPair]) -> BTreeSet<Triple> {
+    let reaches = |(triple, p): (Triple, f32)| {
+        let kind = manifest.relations.get(triple.label);
+        kind.is_some_and(|kind| p >= kind.threshold)
+            .then_some(triple)
+    };
+    scored(manifest, pairs)
+        .into_iter()
+        .filter_map(reaches)
+        .collect()
 }
 
 /// A corpus in the terms of a bundle's schema.
-struct Gold {
-    documents: Vec<GoldDocument>,
+pub(crate) struct Gold {
+    pub(crate) documents: Vec<GoldDocument>,
     /// `[K]`: entity types that the corpus has.
-    annotated: Vec<bool>,
+    pub(crate) annotated: Vec<bool>,
     /// `[R]`: where each relation type's gold is from, if anywhere.
-    sources: Vec<Option<&'static str>>,
-    /// Rows of labels that were used.
-    labelled: usize,
+    pub(crate) sources: Vec<Option<&'static str>>,
 }
 
-/// One document in the terms of the schema; concepts are numbered.
-struct GoldDocument {
-    mentions: BTreeMap<Span, Vec<usize>>,
-    relations: BTreeSet<Triple>,
+/// The annotation of one document in the terms of the schema; concepts are numbered.
+#[derive(Clone, Debug)]
+pub struct GoldDocument {
+    /// Mentions with the numbers of their concepts.
+    pub mentions: BTreeMap<Span, Vec<usize>>,
+    /// The relations that hold.
+    pub relations: BTreeSet<Triple>,
     /// `[R]`: relation types whose gold is known for this document.
-    known: Vec<bool>,
+    pub known: Vec<bool>,
+    /// The concepts' ids, by number.
+    pub concepts: Vec<String>,
+    /// Of the types whose gold is a teacher's labels: its probabilities.
+    stated: BTreeMap<Triple, f32>,
+    /// `[R]`: the same of every pair that it does not list.
+    unlisted: Vec<f32>,
 }
 
 impl Gold {
@@ -367,11 +497,7 @@ impl Gold {
         documents: &[Document],
         labels: &[Labels],
     ) -> Gold {
-        let entity = |label: &str| {
-            named(label, map, |name| {
-                manifest.entities.iter().position(|e| e.name == name)
-            })
-        };
+        let entity = |label: &str| entity_type(manifest, map, label);
         let relation = |label: &str| {
             named(label, map, |name| {
                 manifest.relations.iter().position(|r| r.name == name)
@@ -381,7 +507,6 @@ impl Gold {
             documents: Vec::new(),
             annotated: vec![false; manifest.entities.len()],
             sources: vec![None; manifest.relations.len()],
-            labelled: 0,
         };
         for label in documents
             .iter()
@@ -404,6 +529,9 @@ impl Gold {
                 mentions: BTreeMap::new(),
                 relations: BTreeSet::new(),
                 known: by_corpus.clone(),
+                stated: BTreeMap::new(),
+                unlisted: vec![0.0; manifest.relations.len()],
+                concepts: Vec::new(),
             };
             for mention in &document.mentions {
                 let Some(label) = entity(&mention.label) else {
@@ -449,8 +577,7 @@ impl Gold {
                 .filter(|row| row.text == document.text)
             {
                 let Some(pairs) = &row.pairs else { continue };
-                gold.labelled += 1;
-                for name in pairs.default.keys().filter(|name| *name != NONE) {
+                for (name, unlisted) in pairs.default.iter().filter(|(name, _)| *name != NONE) {
                     let Some(label) =
                         relation(name).filter(|label| by_corpus.get(*label) == Some(&false))
                     else {
@@ -464,17 +591,27 @@ impl Gold {
                         .get_mut(label)
                         .into_iter()
                         .for_each(|known| *known = true);
-                    let holds = pairs
-                        .pairs
-                        .iter()
-                        .filter(|p| p.probabilities.get(name).is_some_and(|p| *p >= LABEL_HOLDS));
-                    read.relations.extend(
-                        holds
-                            .filter_map(|p| triple(&p.head, &p.tail, label))
-                            .map(|t| canonical(manifest, t)),
-                    );
+                    read.unlisted
+                        .get_mut(label)
+                        .into_iter()
+                        .for_each(|p| *p = *unlisted);
+                    for listed in &pairs.pairs {
+                        let stated = listed.probabilities.get(name).copied();
+                        let triple = triple(&listed.head, &listed.tail, label);
+                        if let (Some(p), Some(triple)) = (stated, triple) {
+                            let triple = canonical(manifest, triple);
+                            let best = read.stated.entry(triple).or_default();
+                            *best = best.max(p);
+                            if p >= LABEL_HOLDS {
+                                read.relations.insert(triple);
+                            }
+                        }
+                    }
                 }
             }
+            let mut names: Vec<(&str, usize)> = numbers.into_iter().collect();
+            names.sort_by_key(|(_, number)| *number);
+            read.concepts = names.into_iter().map(|(name, _)| name.to_owned()).collect();
             gold.documents.push(read);
         }
         gold
@@ -482,14 +619,37 @@ impl Gold {
 }
 
 impl GoldDocument {
+    /// How probable gold holds a relation to be: 0 or 1 where people decided, what it states where a teacher did.
+    pub(crate) fn probability(&self, sources: &[Option<&str>], triple: Triple) -> f32 {
+        match sources.get(triple.label) {
+            Some(Some("labels")) => {
+                let unlisted = || self.unlisted.get(triple.label).copied();
+                let stated = self.stated.get(&triple).copied();
+                stated.or_else(unlisted).unwrap_or_default()
+            }
+            _ => f32::from(u8::from(self.relations.contains(&triple))),
+        }
+    }
+
     /// The predictions that can be judged here: of types whose gold is known.
-    fn judged(&self, manifest: &Manifest, triples: BTreeSet<Triple>) -> BTreeSet<Triple> {
+    pub(crate) fn judged(
+        &self,
+        manifest: &Manifest,
+        triples: BTreeSet<Triple>,
+    ) -> BTreeSet<Triple> {
         triples
             .into_iter()
             .filter(|t| self.known.get(t.label) == Some(&true))
             .map(|t| canonical(manifest, t))
             .collect()
     }
+}
+
+/// The bundle's entity type that a corpus's label stands for.
+fn entity_type(manifest: &Manifest, map: &BTreeMap<String, String>, label: &str) -> Option<usize> {
+    named(label, map, |name| {
+        manifest.entities.iter().position(|e| e.name == name)
+    })
 }
 
 /// The type that a corpus's label stands for: as mapped, else of the same name, else of the usual other name.
@@ -510,7 +670,7 @@ fn named(
 }
 
 /// Head and tail of a symmetric relation in a fixed order.
-fn canonical(manifest: &Manifest, triple: Triple) -> Triple {
+pub(crate) fn canonical(manifest: &Manifest, triple: Triple) -> Triple {
     if manifest
         .relations
         .get(triple.label)
@@ -527,4 +687,4 @@ fn canonical(manifest: &Manifest, triple: Triple) -> Triple {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -229,6 +229,8 @@ pub fn manifest(run: &Run, precision: Precision, provenance: Value) -> Manifest 
         name: e.name.clone(),
         threshold: e.threshold,
         temperature: 1.0,
+        bias: 0.0,
+        operating_points: Vec::new(),
     });
     let relations = schema.relations.iter().map(|r| RelationType {
         name: r.name.clone(),
@@ -237,6 +239,8 @@ pub fn manifest(run: &Run, precision: Precision, provenance: Value) -> Manifest 
         symmetric: r.symmetric,
         threshold: r.threshold,
         temperature: 1.0,
+        bias: 0.0,
+        operating_points: Vec::new(),
     });
     Manifest {
         schema_version: SCHEMA_VERSION,

@@ -3,47 +3,95 @@
 use std::path::Path;
 
 use bie::bundle::Bundle;
-use bie::{Engine, Options};
 use serde_json::{Value, json};
 
-use crate::card;
-use crate::error::Result;
-use crate::eval::{self, Job, Report};
+use crate::calibration;
+use crate::card::{self, Figures};
+use crate::error::{Error, Result};
+use crate::eval::Report;
 use crate::export::{self, Precision};
-use crate::progress;
+use crate::report::{self, Remembered};
 use crate::train::{self, Run};
+use crate::update::{self, guard::Forgetting};
 
 /// F1 that int8 may lose against fp32 before it is said aloud.
 const TOLERANCE: f64 = 0.005;
 
-/// `distill train`: trains, then writes OUT/fp32 and OUT/int8, each measured by the recipe's evaluation.
+/// Where the bundles of an update wait for the verdict.
+const CANDIDATE: &str = ".candidate";
+
+/// `distill train`: trains, writes OUT/fp32 and OUT/int8, each measured by the recipe's evaluation, and the report.
+/// Whether it came to the end (and not to a signal).
 ///
 /// # Errors
-/// As [`train::train`]; a bundle cannot be written or read back.
-pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<()> {
+/// As [`train::train`]; a bundle or the report cannot be written or read back.
+pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<bool> {
     let Some(run) = train::train(recipe, out, resume)? else {
-        return Ok(());
+        return Ok(false);
     };
-    let mut reports = Vec::new();
+    let recipe = &run.recipe;
+    let file = std::path::absolute(recipe.file()).map_err(Error::io("find", recipe.file()))?;
+    let remembered = Remembered {
+        recipe: file,
+        time: None,
+    };
+    remembered.write(out)?;
+    let mut bundles = Vec::new();
+    // A bundle that may be refused does not stand in the place of one that was accepted until it is judged.
+    let place = match recipe.update {
+        Some(_) => out.join(CANDIDATE),
+        None => out.to_owned(),
+    };
     for precision in [Precision::Float, Precision::Int8] {
-        let dir = out.join(precision.as_str());
+        let dir = place.join(precision.as_str());
         // Measured through libbie as a host would use it, so the bundle is written first and its figures afterwards.
         let mut files = export::files(&run, precision)?;
-        let mut write = |report: Option<&Report>| {
-            let card = card::card(&run, report).into_bytes();
-            files.insert("README.md".to_owned(), card);
-            let manifest = export::manifest(&run, precision, provenance(&run, report));
-            Bundle::write(&dir, &manifest, &files)
+        let mut lost = None;
+        let mut write = |calibration: Option<&calibration::Report>,
+                         figures: Option<&Figures>,
+                         lost: Option<&Forgetting>| {
+            let mut card = card::card(&run, figures);
+            if let Some(lost) = lost {
+                card.push_str(&format!("\n## What the update cost\n\n```\n{lost}\n```\n"));
+            }
+            let provenance = provenance(&run, figures.map(|f| f.report), lost);
+            let mut manifest = export::manifest(&run, precision, provenance);
+            if let Some(calibration) = calibration {
+                card = calibration::card(&card, calibration);
+                calibration.apply(&mut manifest);
+                files.insert(calibration::FILE.to_owned(), calibration.to_json()?);
+            }
+            files.insert("README.md".to_owned(), card.into_bytes());
+            Bundle::write(&dir, &manifest, &files).map_err(Error::from)
         };
-        let mut hash = write(None)?;
-        let report = evaluate(&run, &dir)?;
-        if let Some(report) = &report {
-            eprintln!("distill: {}\n{report}", precision.as_str());
-            hash = write(Some(report))?;
+        write(None, None, None)?;
+        let calibration = calibration::finished(recipe, &dir)?;
+        if let Some(calibration) = &calibration {
+            eprintln!("distill: {}\n{calibration}", precision.as_str());
+            write(Some(calibration), None, None)?;
         }
-        eprintln!("distill: wrote {} ({hash})", dir.display());
-        reports.extend(report);
+        if let Some(forgetting) = update::forgetting(recipe, &dir, precision)? {
+            eprintln!("distill: {}\n{forgetting}", precision.as_str());
+            if let Some(refusal) = update::refusal(&forgetting) {
+                std::fs::remove_dir_all(&place).map_err(Error::io("remove", &place))?;
+                return Err(refusal);
+            }
+            write(calibration.as_ref(), None, Some(&forgetting))?;
+            lost = Some(forgetting);
+        }
+        let mut bundle = report::measure(recipe, &dir)?;
+        if let Some(measured) = &bundle.measured {
+            eprintln!("distill: {}\n{}", precision.as_str(), measured.report);
+            let figures = Figures::new(&run, bundle.engine.manifest(), measured)?;
+            bundle.hash = write(calibration.as_ref(), Some(&figures), lost.as_ref())?;
+        }
+        eprintln!("distill: wrote {} ({})", dir.display(), bundle.hash);
+        bundles.push(bundle);
     }
+    let reports: Vec<&Report> = bundles
+        .iter()
+        .filter_map(|b| Some(&b.measured.as_ref()?.report))
+        .collect();
     if let [float, int8] = reports.as_slice() {
         for (what, f, q) in [
             ("entities", float.ner.micro.f1(), int8.ner.micro.f1()),
@@ -64,35 +112,38 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<()> {
             );
         }
     }
-    Ok(())
-}
-
-fn evaluate(run: &Run, bundle: &Path) -> Result<Option<Report>> {
-    let Some(e) = &run.recipe.evaluation else {
-        return Ok(None);
-    };
-    let engine = Engine::open(bundle, &Options::default())?;
-    let job = Job {
-        corpus: run.recipe.resolve(&e.path),
-        format: e.format,
-        map: e.map.clone(),
-        relations_from: e.relations_from.as_ref().map(|p| run.recipe.resolve(p)),
-    };
-    eval::run(&engine, &job, progress::count("documents")).map(Some)
+    if recipe.update.is_some() {
+        for precision in [Precision::Float, Precision::Int8] {
+            let (from, to) = (place.join(precision.as_str()), out.join(precision.as_str()));
+            if to.exists() {
+                std::fs::remove_dir_all(&to).map_err(Error::io("replace", &to))?;
+            }
+            std::fs::rename(&from, &to).map_err(Error::io("move", &from))?;
+        }
+        std::fs::remove_dir(&place).map_err(Error::io("remove", &place))?;
+    }
+    let made = report::data::make(recipe, &bundles, remembered.time, false)?;
+    report::write(out, recipe, &made, false, None)?;
+    eprintln!("distill: wrote {}", out.join(report::HTML).display());
+    Ok(true)
 }
 
 /// The manifest's record of how the model was made. Only what decides the outcome: the same run gives the same bundle.
-fn provenance(run: &Run, report: Option<&Report>) -> Value {
+fn provenance(run: &Run, report: Option<&Report>, lost: Option<&Forgetting>) -> Value {
     let mut evaluation = report.map(Report::json);
     if let Some(object) = evaluation.as_mut().and_then(Value::as_object_mut) {
         object.remove("tokens_per_second"); // of this machine, not of the model
         object.remove("bundle_hash"); // of the bundle before it held its own figures
     }
-    json!({
+    let mut record = json!({
         "made_by": concat!("distill ", env!("CARGO_PKG_VERSION")),
         "recipe": run.recipe.identity(),
         "data": run.data,
         "losses": run.curve,
         "evaluation": evaluation,
-    })
+    });
+    if let (Some(record), Some(lost)) = (record.as_object_mut(), lost) {
+        record.insert("update".to_owned(), lost.json());
+    }
+    record
 }

@@ -2,10 +2,13 @@
 #![deny(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod ablate;
 pub mod adapt;
+pub mod calibration;
 pub mod card;
 pub mod checkpoint;
 pub mod corpus;
+pub mod data;
 pub mod dataset;
 pub mod error;
 pub mod eval;
@@ -18,6 +21,7 @@ pub mod metrics;
 pub mod optimizer;
 pub mod progress;
 pub mod recipe;
+pub mod report;
 pub mod schedule;
 pub mod session;
 pub mod student;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// A mention as it is compared: exact bytes and type.
@@ -26,8 +27,9 @@ pub struct Triple {
     pub label: usize,
 }
 
-/// Hits and misses of one type, or of several together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Hits and misses of one type, or of several together; in JSON an array of the three.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "[usize; 3]", into = "[usize; 3]")]
 pub struct Counts {
     /// Predicted and gold.
     pub hits: usize,
@@ -35,6 +37,22 @@ pub struct Counts {
     pub false_positives: usize,
     /// Gold, not predicted.
     pub misses: usize,
+}
+
+impl From<[usize; 3]> for Counts {
+    fn from([hits, false_positives, misses]: [usize; 3]) -> Counts {
+        Counts {
+            hits,
+            false_positives,
+            misses,
+        }
+    }
+}
+
+impl From<Counts> for [usize; 3] {
+    fn from(c: Counts) -> [usize; 3] {
+        [c.hits, c.false_positives, c.misses]
+    }
 }
 
 impl Counts {
@@ -61,7 +79,8 @@ impl Counts {
         self.hits + self.misses
     }
 
-    fn add(&mut self, other: &Counts) {
+    /// Adds the counts of other documents or types.
+    pub fn add(&mut self, other: &Counts) {
         self.hits += other.hits;
         self.false_positives += other.false_positives;
         self.misses += other.misses;
@@ -87,7 +106,8 @@ fn ratio(part: usize, whole: usize) -> f64 {
 }
 
 /// Counts by type, over any number of documents.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Tally {
     counts: Vec<Counts>,
 }
@@ -98,6 +118,19 @@ impl Tally {
         Tally {
             counts: vec![Counts::default(); types],
         }
+    }
+
+    /// The counts of each type.
+    pub fn counts(&self) -> &[Counts] {
+        &self.counts
+    }
+
+    /// Adds the counts of other documents, type by type.
+    pub fn add(&mut self, other: &Tally) {
+        self.counts
+            .iter_mut()
+            .zip(&other.counts)
+            .for_each(|(own, counts)| own.add(counts));
     }
 
     /// Compares what one document holds with what was predicted for it; `label` gives an element's type.

@@ -14,6 +14,9 @@ use serde::Deserialize;
 use crate::corpus::{CodePoints, Source, read_text};
 use crate::error::Result;
 
+pub mod cache;
+pub mod encoder;
+
 /// The label of "no relation".
 pub const NONE: &str = "none";
 

@@ -12,18 +12,21 @@ use distill::recipe::Recipe;
 use distill::student::encoder::{Config, POSITIONS, WORDS};
 use distill::student::heads::RelationHead;
 use distill::student::parameters::Parameters;
+use distill::teacher::encoder::EncoderTeachers;
 use distill::train::supervised::Supervised;
 use distill::train::trainer::Task;
 use mini::{Mini, stderr};
 
 /// Losses and gradients of step 1, dense, added up over its parts.
 fn gradients(mini: &Mini) -> (usize, BTreeMap<String, Vec<f32>>) {
-    let recipe = Recipe::read(&mini.path("mini.toml")).unwrap();
+    let mut recipe = Recipe::read(&mini.path("mini.toml")).unwrap();
     let base = mini.path("tiny-bert");
     let (config, mut parameters): (Config, _) = Parameters::from_folder(&base).unwrap();
     let vocabulary = std::fs::read_to_string(base.join("vocab.txt")).unwrap();
     let tokenizer = Encoder::from_vocab(&vocabulary, true).unwrap();
-    let data = dataset::load(&recipe, &tokenizer).unwrap();
+    let cache = mini.path("teacher-cache");
+    let mut teachers = EncoderTeachers::open(&mut recipe, &config, &tokenizer, &cache).unwrap();
+    let data = dataset::load(&recipe, &tokenizer, &mut teachers).unwrap();
     let head = RelationHead {
         hidden: config.hidden_size,
         heads: config.heads,
@@ -36,7 +39,7 @@ fn gradients(mini: &Mini) -> (usize, BTreeMap<String, Vec<f32>>) {
         (n.wrapping_mul(2_654_435_761) >> 8) as f32 / 8_388_608.0 - 1.0
     };
     parameters.add_heads(2, Some(head), noise, config.hidden_size);
-    let mut task = Supervised::new(&recipe, &config, Some(head), &data).unwrap();
+    let mut task = Supervised::new(&recipe, &config, Some(head), &data, teachers).unwrap();
     let parts = task.parts(1);
     let mut sums: BTreeMap<String, Vec<f32>> = BTreeMap::new();
     let mut add = |name: &str, at: usize, values: &[f32], len: usize| {

@@ -6,7 +6,8 @@ use distill::student::encoder::{Config, POSITIONS, WORDS};
 use distill::student::heads::RelationHead;
 use distill::student::parameters::Parameters;
 use distill::student::trainable::Trainable;
-use distill::train::step::{Batch, Step, StepSpec};
+use distill::train::features::{Feature, Kind};
+use distill::train::step::{Batch, Step, StepSpec, Terms};
 
 /// Deterministic values, roughly normal.
 fn noise() -> impl FnMut() -> f32 {
@@ -50,6 +51,21 @@ fn case(trainable: Trainable) -> Case {
     let mut normal = noise();
     let mut parameters = Parameters::random_encoder(&encoder, &mut normal);
     parameters.add_heads(types, Some(head), &mut normal, 8);
+    // A hidden state and maps of a teacher of another width with as many heads, and the mean map of one with another number of heads.
+    let feature = |kind, student, projection: &str| Feature {
+        kind,
+        student,
+        teacher: 1,
+        // Small: in a large sum, differences would drown in rounding.
+        weight: 0.04,
+        projection: projection.to_owned(),
+    };
+    let features = vec![
+        feature(Kind::Hidden { width: 6 }, 1, "distill.projection.0.0"),
+        feature(Kind::Hidden { width: 8 }, 0, "distill.projection.0.1"),
+        feature(Kind::Attention { maps: 2 }, 1, ""),
+        feature(Kind::Attention { maps: 1 }, 2, ""),
+    ];
     // Larger than at the start of a real training, so that no gradient drowns in rounding.
     for p in parameters.0.values_mut() {
         p.data
@@ -61,6 +77,9 @@ fn case(trainable: Trainable) -> Case {
         if name.ends_with("adapter.up") {
             p.data.iter_mut().for_each(|x| *x = 0.1 * normal());
         }
+    }
+    for f in &features {
+        f.add_projection(&mut parameters, &encoder, &mut normal);
     }
     let (l, m, n, p) = (5, 3, 2, 2);
     let mut b = Batch {
@@ -91,6 +110,25 @@ fn case(trainable: Trainable) -> Case {
     b.label_bias[2] = -1e9;
     b.gold = vec![0.0, 0.5, 0.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.5, 0.1, 0.2, 0.2];
     b.teacher = vec![0.2, 0.3, 0.0, 0.1, 0.3, 0.1, 0.2, 0.2, 0.1, 0.3, 0.1, 0.1];
+    b.teacher_tags = (0..l * batch * types * 3)
+        .map(|i| if i % 4 == 1 { 0.02 } else { 0.004 })
+        .collect();
+    b.evidence = (0..batch * p * l)
+        .map(|i| if i % 3 == 0 { 0.05 } else { 0.0 })
+        .collect();
+    b.mask = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 0.0]
+        .map(|x| x / 8.0)
+        .to_vec();
+    b.features = features.iter().map(|f| f.empty(batch, l)).collect();
+    for (f, cells) in features.iter().zip(&mut b.features) {
+        for (w, tokens) in [(0, 5), (1, 3)] {
+            let mut values: Vec<f32> = (0..f.values(tokens)).map(|_| normal()).collect();
+            if f.term() == "attention" {
+                values.iter_mut().for_each(|x| *x = x.abs());
+            }
+            f.place(cells, &values, (w, batch), (tokens, l), 8);
+        }
+    }
     let spec = StepSpec {
         encoder,
         types,
@@ -99,6 +137,11 @@ fn case(trainable: Trainable) -> Case {
         dropout: 0.25,
         temperature: 2.0,
         trainable,
+        terms: Terms {
+            teacher_entities: true,
+            rationale: true,
+            features: features.clone(),
+        },
     };
     Case {
         spec,
@@ -208,6 +251,25 @@ fn slopes(trainable: Trainable) -> usize {
     let mut step = Step::new(spec, 1).unwrap();
     let masks = masks(&step, &b);
 
+    let terms: Vec<(&str, f32)> = (step.run(&parameters, b.clone(), &masks)).unwrap().losses.0;
+    let names: Vec<&str> = terms.iter().map(|(name, _)| *name).collect();
+    assert_eq!(
+        names,
+        [
+            "entities",
+            "teacher_entities",
+            "gold",
+            "teacher",
+            "rationale",
+            "hidden",
+            "attention"
+        ]
+    );
+    assert!(
+        terms.iter().all(|(_, loss)| *loss > 0.05 && *loss < 10.0),
+        "{terms:?}"
+    );
+
     // Two gradients a parameter, each the slope along a random direction.
     let names = parameters.0.keys().filter(|name| trainable.trains(name));
     let names: Vec<String> = names.cloned().collect();
@@ -226,7 +288,7 @@ fn slopes(trainable: Trainable) -> usize {
         };
         drop(gradients);
         let before = parameters.0[name].data.clone();
-        let h = 1e-3f32;
+        let h = 5e-4f32;
         let mut at = |k: f32| {
             let p = parameters.0.get_mut(name).unwrap();
             p.data = before

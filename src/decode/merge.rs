@@ -60,6 +60,8 @@ mod tests {
             symmetric,
             threshold: 0.5,
             temperature: 1.0,
+            bias: 0.0,
+            operating_points: Vec::new(),
         };
         Schema::new(&Manifest {
             schema_version: SCHEMA_VERSION,
@@ -72,6 +74,8 @@ mod tests {
                 name: "Chemical".into(),
                 threshold: 0.5,
                 temperature: 1.0,
+                bias: 0.0,
+                operating_points: Vec::new(),
             }],
             relations: vec![relation("becomes", false), relation("interacts", true)],
             files: BTreeMap::new(),

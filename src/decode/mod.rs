@@ -1,5 +1,6 @@
 //! Pure functions from logits to spans, entities and relations.
 
+pub mod calibration;
 pub mod group;
 pub mod merge;
 pub mod relations;

@@ -1,5 +1,6 @@
 //! Which pairs of entities a schema admits, and relation logits to probabilities.
 
+use super::calibration::Calibration;
 use super::log_softmax;
 use crate::bundle::{Manifest, RelationType};
 
@@ -25,7 +26,7 @@ struct Relation {
     head: Vec<usize>,
     tail: Vec<usize>,
     symmetric: bool,
-    temperature: f32,
+    calibration: Calibration,
 }
 
 impl Schema {
@@ -46,7 +47,7 @@ impl Schema {
             head: indices(&relation.head),
             tail: indices(&relation.tail),
             symmetric: relation.symmetric,
-            temperature: relation.temperature,
+            calibration: relation.calibration(),
         };
         Schema {
             relations: manifest.relations.iter().map(resolve).collect(),
@@ -99,30 +100,28 @@ impl Schema {
 
     /// The probabilities of one pair, `[R+1]`, "none" first, from its logits `[R+1]`; relations that are not admitted get 0.
     ///
-    /// The logits are divided by the temperature of the admitted relation with the highest logit.
+    /// The softmax over "none" and the admitted relations; then each relation's own calibration. A calibrated relation is a statement of its own
+    /// ("this holds"), so that a row adds up to 1 only where no relation is calibrated; "none" never is.
     pub fn probabilities(&self, logits: &[f32], admitted: &[usize]) -> Vec<f32> {
-        let logit = |label: usize| logits.get(label + 1).copied().unwrap_or(f32::NEG_INFINITY);
-        let mut best: Option<usize> = None;
-        for &label in admitted {
-            if best.is_none_or(|best| logit(label) > logit(best)) {
-                best = Some(label);
-            }
-        }
-        let temperature = best
-            .and_then(|label| self.relations.get(label))
-            .map_or(1.0, |relation| relation.temperature);
-        let mut kept: Vec<f32> = std::iter::once(logits.first().copied().unwrap_or(0.0))
-            .chain(admitted.iter().map(|&label| logit(label)))
+        let slots = || std::iter::once(0).chain(admitted.iter().map(|label| label + 1));
+        let kept: Vec<f32> = slots()
+            .map(|slot| match logits.get(slot) {
+                Some(logit) => *logit,
+                None if slot == 0 => 0.0,
+                None => f32::NEG_INFINITY,
+            })
             .collect();
-        kept.iter_mut().for_each(|logit| *logit /= temperature);
         let mut log_probabilities = vec![0.0; kept.len()];
         log_softmax(&kept, &mut log_probabilities);
 
         let mut probabilities = vec![0.0; self.relations.len() + 1];
-        let slots = std::iter::once(0).chain(admitted.iter().map(|label| label + 1));
-        for (slot, log_probability) in slots.zip(log_probabilities) {
+        for (slot, log_probability) in slots().zip(log_probabilities) {
+            let own = log_probability.exp().min(1.0);
+            let relation = slot
+                .checked_sub(1)
+                .and_then(|label| self.relations.get(label));
             if let Some(probability) = probabilities.get_mut(slot) {
-                *probability = log_probability.exp().min(1.0);
+                *probability = relation.map_or(own, |relation| relation.calibration.apply(own));
             }
         }
         probabilities
@@ -140,6 +139,8 @@ mod tests {
             name: name.into(),
             threshold: 0.5,
             temperature: 1.0,
+            bias: 0.0,
+            operating_points: Vec::new(),
         };
         let relation =
             |name: &str, head: &[&str], tail: &[&str], symmetric, temperature| RelationType {
@@ -149,6 +150,8 @@ mod tests {
                 symmetric,
                 threshold: 0.5,
                 temperature,
+                bias: 0.0,
+                operating_points: Vec::new(),
             };
         Schema::new(&Manifest {
             schema_version: 1,
@@ -190,17 +193,24 @@ mod tests {
 
     #[test]
     fn probabilities_are_a_masked_softmax() {
-        let p = schema().probabilities(&[0.0, 1.0, 0.0, 50.0, 50.0], &[0, 1]);
+        let p = schema().probabilities(&[0.0, 50.0, 50.0, 1.0, 0.0], &[2, 3]);
         let e = 1f32.exp();
-        assert!((p[0] - 1.0 / (e + 2.0)).abs() < 1e-6 && (p[1] - e / (e + 2.0)).abs() < 1e-6);
-        assert_eq!(p[3..], [0.0, 0.0]);
+        assert!((p[0] - 1.0 / (e + 2.0)).abs() < 1e-6 && (p[3] - e / (e + 2.0)).abs() < 1e-6);
+        assert_eq!(p[1..3], [0.0, 0.0]);
         assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-6);
     }
 
     #[test]
-    fn the_best_relation_decides_the_temperature() {
-        let p = schema().probabilities(&[0.0, 0.0, 2.0, 0.0, 0.0], &[0, 1]);
-        let e = 1f32.exp();
-        assert!((p[2] - e / (e + 2.0)).abs() < 1e-6, "2 / temperature 2 = 1");
+    fn each_relation_has_its_own_calibration() {
+        let logits = [0.0, 3f32.ln(), 6f32.ln(), 0.0, 0.0];
+        let p = schema().probabilities(&logits, &[0, 1]);
+        // Of 1 + 3 + 6 parts: "causes" as it is; "treats" has odds 6 to 4, at temperature 2 their square root.
+        let odds = 1.5f32.sqrt();
+        assert!(
+            (p[0] - 0.1).abs() < 1e-6 && (p[1] - 0.3).abs() < 1e-6,
+            "{p:?}"
+        );
+        assert!((p[2] - odds / (1.0 + odds)).abs() < 1e-6, "{p:?}");
+        assert_eq!(p[3..], [0.0, 0.0], "what is not admitted stays 0");
     }
 }

@@ -108,15 +108,6 @@ fn log_probabilities(
         .collect()
 }
 
-/// The calibrated probability: `sigmoid(logit(p) / temperature)`. A temperature of 1 leaves `p` as it is.
-pub fn calibrated(p: f32, temperature: f32) -> f32 {
-    if temperature == 1.0 {
-        return p;
-    }
-    let p = p.clamp(1e-7, 1.0 - 1e-7);
-    1.0 / (1.0 + ((1.0 - p) / p).powf(1.0 / temperature))
-}
-
 /// The best tags of one type. Ties go to the lower tag, so the result does not depend on rounding modes or order.
 fn viterbi(log_probabilities: &[[f32; TAGS]]) -> Vec<usize> {
     let mut from: Vec<[usize; TAGS]> = Vec::with_capacity(log_probabilities.len());
@@ -296,17 +287,6 @@ mod tests {
         let spans = spans(&[0.0, 2.0, 0.0, 0.0, 0.0, 1.0], &tokens(&[true, true]), 1);
         let p = |logit: f32| logit.exp() / (logit.exp() + 2.0);
         assert!((spans[0].score - (p(2.0) * p(1.0)).sqrt()).abs() < 1e-6);
-    }
-
-    #[test]
-    fn temperature_flattens_or_sharpens() {
-        assert_eq!(calibrated(0.3, 1.0), 0.3);
-        assert!(
-            (calibrated(0.9, 2.0) - 0.75).abs() < 1e-5,
-            "odds 9 become 3"
-        );
-        assert!(calibrated(0.9, 0.5) > 0.98 && calibrated(0.1, 0.5) < 0.02);
-        assert!(calibrated(1.0, 2.0) <= 1.0 && calibrated(0.0, 2.0) >= 0.0);
     }
 
     #[test]

@@ -4,7 +4,8 @@ use super::place::{Decision, Scene};
 use super::quadrature::Refinement;
 use super::window_game::deleted_id;
 use super::{Baseline, Cancel, Deletion, Method, rollout};
-use crate::bundle::{EXPLAIN, EXPLAIN_FLOAT};
+use crate::bundle::{EXPLAIN, EXPLAIN_FLOAT, EntityType, RelationType};
+use crate::decode::calibration::Calibration;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::options::Options;
@@ -144,9 +145,10 @@ impl<'a> Inside<'a> {
 
     /// [`super::Method::AttentionRollout`].
     fn rollout(&self) -> Result<TokenWeights> {
-        let value = self.differentiated();
-        let layers =
-            self.with_gradients(EXPLAIN, |gradients| gradients.attention(&self.ids, &value))?;
+        // The attention is the same for every value.
+        let layers = self.with_gradients(EXPLAIN, |gradients| {
+            gradients.attention(&self.ids, &Differentiated::default())
+        })?;
         let asking: Vec<usize> = self.asking().iter().map(|at| at + 1).collect();
         let rows: Vec<&[f32]> = layers.iter().map(Vec::as_slice).collect();
         let weights = rollout::rollout(
@@ -165,15 +167,17 @@ impl<'a> Inside<'a> {
     /// [`super::Method::InputXGradient`].
     fn input_x_gradient(&self) -> Result<TokenWeights> {
         // Where nothing is gone of the way, it does not matter where it leads.
-        let here = self.line(self.ids.clone(), 0.0).at(EXPLAIN, 0.0)?;
-        Ok(self.looked(&here.by_input))
+        let line = self.line(self.ids.clone(), 0.0);
+        let here = line.at(EXPLAIN, 0.0)?;
+        Ok(self.looked(&here.by_input, &line))
     }
 
     /// The gradient half way between the window and the window of deleted tokens, times their difference.
     pub(crate) fn half_way(&self, options: &Options) -> Result<TokenWeights> {
         let deleted = self.deleted(options.explain.deletion)?;
-        let point = self.line(deleted, 0.0).at(EXPLAIN, 0.5)?;
-        Ok(self.looked(&point.by_difference))
+        let line = self.line(deleted, 0.0);
+        let point = line.at(EXPLAIN, 0.5)?;
+        Ok(self.looked(&point.by_difference, &line))
     }
 
     /// [`super::Method::AttentionXGradient`].
@@ -228,7 +232,8 @@ impl<'a> Inside<'a> {
             passes: match graph {
                 EXPLAIN_FLOAT => A_SMOOTH_GRADIENT,
                 _ => A_GRADIENT,
-            } * seen.len(),
+            } * seen.len()
+                * line.parts.len(),
         })
     }
 
@@ -248,12 +253,12 @@ impl<'a> Inside<'a> {
             inside: self,
             baseline,
             levelling,
-            value: self.differentiated(),
+            parts: self.parts(),
         }
     }
 
-    /// Weights from one run of the explain graph.
-    fn looked(&self, row: &[f32]) -> TokenWeights {
+    /// Weights from one gradient.
+    fn looked(&self, row: &[f32], line: &Line<'_>) -> TokenWeights {
         TokenWeights {
             weights: self
                 .inner(row)
@@ -261,7 +266,7 @@ impl<'a> Inside<'a> {
                 .map(|&weight| f64::from(weight))
                 .collect(),
             completeness_error: None,
-            passes: A_GRADIENT,
+            passes: A_GRADIENT * line.parts.len(),
         }
     }
 
@@ -289,25 +294,57 @@ impl<'a> Inside<'a> {
         )
     }
 
-    fn differentiated(&self) -> Differentiated {
+    /// The value as the explain graph can differentiate it: the score, and the rival's with the opposite sign, each to be calibrated
+    /// afterwards. Where neither is calibrated, both go into one run of the graph.
+    fn parts(&self) -> Vec<Part> {
         let manifest = &self.engine.manifest;
+        let (label, rival) = match self.decision {
+            Decision::Span { label, rival, .. } => (*label, rival.as_ref().map(|rival| rival.0)),
+            Decision::Pair { label, rival, .. } => (*label, *rival),
+        };
+        let calibration = |label: usize| match self.decision {
+            Decision::Span { .. } => manifest.entities.get(label).map(EntityType::calibration),
+            Decision::Pair { .. } => manifest.relations.get(label).map(RelationType::calibration),
+        };
+        let part = |label: usize, sign: f32| Part {
+            score: self.differentiated(&[(label, 1.0)]),
+            calibration: calibration(label).unwrap_or(Calibration::NONE),
+            sign,
+        };
+        let mut parts = vec![part(label, 1.0)];
+        parts.extend(rival.map(|rival| part(rival, -1.0)));
+        match rival {
+            Some(rival)
+                if parts
+                    .iter()
+                    .all(|part| part.calibration == Calibration::NONE) =>
+            {
+                vec![Part {
+                    score: self.differentiated(&[(label, 1.0), (rival, -1.0)]),
+                    calibration: Calibration::NONE,
+                    sign: 1.0,
+                }]
+            }
+            _ => parts,
+        }
+    }
+
+    /// The weighted sum of this decision's scores with the given types, before calibration.
+    fn differentiated(&self, weighted: &[(usize, f32)]) -> Differentiated {
         match self.decision {
-            Decision::Span {
-                label, path, rival, ..
-            } => {
-                let span = |label: usize, path: &[(usize, usize)], weight| SpanValue {
+            Decision::Span { path, rival, .. } => {
+                // Each type has the path of tags that it would decode.
+                let path_of = |kind: usize| match rival {
+                    Some((rival, its_path)) if kind == *rival => its_path,
+                    _ => path,
+                };
+                let span = |&(label, weight): &(usize, f32)| SpanValue {
                     label,
-                    path: path.to_vec(),
-                    sharpness: manifest
-                        .entities
-                        .get(label)
-                        .map_or(1.0, |kind| 1.0 / kind.temperature),
+                    path: path_of(label).clone(),
                     weight,
                 };
-                let mut spans = vec![span(*label, path, 1.0)];
-                spans.extend(rival.as_ref().map(|(label, path)| span(*label, path, -1.0)));
                 Differentiated {
-                    spans,
+                    spans: weighted.iter().map(span).collect(),
                     relations: None,
                 }
             }
@@ -315,14 +352,13 @@ impl<'a> Inside<'a> {
                 head,
                 tail,
                 admitted,
-                label,
-                rival,
+                ..
             } => {
-                let labels = manifest.relations.len() + 1;
+                let labels = self.engine.manifest.relations.len() + 1;
                 let mut weights = vec![0f32; labels];
-                for (label, weight) in [(Some(label), 1.0), (rival.as_ref(), -1.0)] {
-                    if let Some(slot) = label.and_then(|label| weights.get_mut(label + 1)) {
-                        *slot = weight;
+                for (label, weight) in weighted {
+                    if let Some(slot) = weights.get_mut(label + 1) {
+                        *slot = *weight;
                     }
                 }
                 let relations = PairValue {
@@ -330,10 +366,6 @@ impl<'a> Inside<'a> {
                     entities: self.scene.entities(),
                     head: *head,
                     tail: *tail,
-                    sharpness: manifest
-                        .relations
-                        .get(*label)
-                        .map_or(1.0, |kind| 1.0 / kind.temperature),
                     admitted: (0..labels)
                         .map(|slot| slot == 0 || admitted.contains(&(slot - 1)))
                         .collect(),
@@ -365,12 +397,19 @@ impl<'a> Inside<'a> {
     }
 }
 
+/// A term of the value: what the graph differentiates, and what is made of it.
+struct Part {
+    score: Differentiated,
+    calibration: Calibration,
+    sign: f32,
+}
+
 /// The straight line from a window to a baseline.
 struct Line<'a> {
     inside: &'a Inside<'a>,
     baseline: Vec<i64>,
     levelling: f32,
-    value: Differentiated,
+    parts: Vec<Part>,
 }
 
 impl Line<'_> {
@@ -380,7 +419,7 @@ impl Line<'_> {
             inside,
             baseline,
             levelling,
-            value,
+            parts,
         } = self;
         let point = Point {
             ids: &inside.ids,
@@ -388,7 +427,27 @@ impl Line<'_> {
             levelling: *levelling,
             retreat,
         };
-        inside.with_gradients(graph, |gradients| gradients.at(point, value))
+        let length = inside.ids.len();
+        let mut whole = Gradient {
+            value: 0.0,
+            by_input: vec![0.0; length],
+            by_difference: vec![0.0; length],
+        };
+        for part in parts {
+            let term =
+                inside.with_gradients(graph, |gradients| gradients.at(point, &part.score))?;
+            whole.value += part.sign * part.calibration.apply(term.value);
+            let slope = part.sign * part.calibration.slope(term.value);
+            for (sums, row) in [
+                (&mut whole.by_input, term.by_input),
+                (&mut whole.by_difference, term.by_difference),
+            ] {
+                sums.iter_mut()
+                    .zip(row)
+                    .for_each(|(sum, product)| *sum += slope * product);
+            }
+        }
+        Ok(whole)
     }
 }
 

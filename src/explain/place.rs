@@ -3,8 +3,10 @@
 use std::ops::Range;
 
 use super::{Cancel, Target};
+use crate::bundle::EntityType;
+use crate::decode::calibration::Calibration;
 use crate::decode::group::{self, groups};
-use crate::decode::spans::{calibrated, path, path_score};
+use crate::decode::spans::{path, path_score};
 use crate::encode::Token;
 use crate::engine::{Engine, first_members};
 use crate::error::{Error, Result};
@@ -191,15 +193,9 @@ impl Scene {
                     label, path, rival, ..
                 } => {
                     let score = |label: usize, path: &[(usize, usize)]| {
-                        let temperature = engine
-                            .manifest
-                            .entities
-                            .get(label)
-                            .map_or(1.0, |kind| kind.temperature);
-                        calibrated(
-                            path_score(&reading.entity_logits, types, label, path),
-                            temperature,
-                        )
+                        let kind = engine.manifest.entities.get(label);
+                        kind.map_or(Calibration::NONE, EntityType::calibration)
+                            .apply(path_score(&reading.entity_logits, types, label, path))
                     };
                     Scores {
                         score: score(*label, path),

@@ -9,10 +9,10 @@ use super::session::{MentionTokens, Sizes, failed, floats, mention_inputs, sessi
 use crate::error::{Error, Result};
 use crate::explain::Cancel;
 
-/// What is differentiated: `Σ weight · score` over spans and over the relations of one pair.
+/// What is differentiated: `Σ weight · score` over spans and over the relations of one pair, scores before calibration.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Differentiated {
-    /// Spans, each by the path of tags whose calibrated geometric mean is its score.
+    /// Spans, each by the path of tags whose geometric mean is its score.
     pub(crate) spans: Vec<SpanValue>,
     /// The relations of a pair.
     pub(crate) relations: Option<PairValue>,
@@ -25,8 +25,6 @@ pub(crate) struct SpanValue {
     pub(crate) label: usize,
     /// (token of the window, `[CLS]` not counted; O, B or I as in the logits).
     pub(crate) path: Vec<(usize, usize)>,
-    /// 1 / temperature.
-    pub(crate) sharpness: f32,
     pub(crate) weight: f32,
 }
 
@@ -37,8 +35,6 @@ pub(crate) struct PairValue {
     pub(crate) entities: usize,
     pub(crate) head: usize,
     pub(crate) tail: usize,
-    /// 1 / temperature.
-    pub(crate) sharpness: f32,
     /// `[relations + 1]`: whether the pair's types admit it; "none" first.
     pub(crate) admitted: Vec<bool>,
     /// `[relations + 1]`.
@@ -146,20 +142,15 @@ impl Gradients {
         let row = entity_types * 3;
         let spans = value.spans.len().max(1);
         let mut paths = vec![0f32; spans * length * row];
-        let (mut weights, mut sharpness) = (vec![0f32; spans], vec![1f32; spans]);
+        let mut weights = vec![0f32; spans];
         for (at, (span, cells)) in value
             .spans
             .iter()
             .zip(paths.chunks_exact_mut(length * row))
             .enumerate()
         {
-            for (slot, given) in [
-                (&mut weights, span.weight),
-                (&mut sharpness, span.sharpness),
-            ] {
-                if let Some(slot) = slot.get_mut(at) {
-                    *slot = given;
-                }
+            if let Some(weight) = weights.get_mut(at) {
+                *weight = span.weight;
             }
             for &(token, tag) in &span.path {
                 // [CLS] comes first.
@@ -169,6 +160,8 @@ impl Gradients {
             }
         }
         let (levelling, retreat) = ([point.levelling], [point.retreat]);
+        // The graphs could divide log-odds by a temperature; calibration comes after them, whatever its family.
+        let sharpness = vec![1f32; spans];
         let tensor = |shape: Vec<usize>, data| {
             TensorRef::<f32>::from_array_view((shape, data))
                 .map(SessionInputValue::from)
@@ -202,8 +195,7 @@ impl Gradients {
         };
         let (mention_tokens, entity_mentions) =
             mention_inputs(&pair.mentions, pair.entities, length);
-        let (head, tail, pair_sharpness) =
-            ([pair.head as i64], [pair.tail as i64], [pair.sharpness]);
+        let (head, tail) = ([pair.head as i64], [pair.tail as i64]);
         let barred: Vec<f32> = pair
             .admitted
             .iter()
@@ -221,7 +213,7 @@ impl Gradients {
                 ),
                 ("pair_head", integers(vec![1], &head[..])?),
                 ("pair_tail", integers(vec![1], &tail[..])?),
-                ("relation_sharpness", tensor(vec![], &pair_sharpness[..])?),
+                ("relation_sharpness", tensor(vec![], &[1f32][..])?),
                 ("relation_admitted", tensor(vec![1, barred.len()], &barred)?),
                 (
                     "relation_weights",
@@ -246,7 +238,6 @@ impl PairValue {
             entities: 1,
             head: 0,
             tail: 0,
-            sharpness: 1.0,
             admitted: vec![true; relation_types + 1],
             weights: vec![0.0; relation_types + 1],
         }

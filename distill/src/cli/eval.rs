@@ -6,9 +6,8 @@ use bie::{Engine, Options};
 use clap::Args;
 use distill::error::Result;
 use distill::eval::{self, Job};
-use distill::recipe::Format;
 
-use super::{CorpusFormat, pair, print};
+use super::{Reading, pair, print};
 
 /// Measures a bundle on an annotated corpus, through libbie.
 #[derive(Args)]
@@ -16,12 +15,11 @@ pub struct Eval {
     /// The bundle's folder.
     #[arg(long)]
     bundle: PathBuf,
-    /// Format of the corpus.
-    #[arg(long, value_enum, default_value_t = CorpusFormat::Pubtator)]
-    format: CorpusFormat,
-    /// The corpus (.gz is read as it is).
+    /// The corpus: a file (.gz is read as it is), a folder or a zip.
     #[arg(long)]
     corpus: PathBuf,
+    #[command(flatten)]
+    reading: Reading,
     /// Teacher's labels (JSON lines) that stand in for gold for relation types that the corpus lacks.
     #[arg(long)]
     relations_from: Option<PathBuf>,
@@ -36,10 +34,11 @@ pub struct Eval {
 impl Eval {
     pub fn run(self) -> Result<()> {
         let engine = Engine::open(&self.bundle, &Options::default())?;
-        let CorpusFormat::Pubtator = self.format;
+        self.reading.check()?;
         let job = Job {
             corpus: self.corpus,
-            format: Format::PubTator,
+            format: self.reading.format,
+            options: self.reading.options,
             map: self.map.into_iter().collect(),
             relations_from: self.relations_from,
         };

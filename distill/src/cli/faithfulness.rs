@@ -10,9 +10,8 @@ use distill::faithfulness;
 use distill::faithfulness::arms::Arm;
 use distill::faithfulness::measure::Setting;
 use distill::faithfulness::model::Opened;
-use distill::recipe::Format;
 
-use super::{CorpusFormat, print};
+use super::{Reading, print};
 
 #[derive(Clone, Copy, ValueEnum)]
 pub enum TextSetting {
@@ -32,12 +31,11 @@ pub struct Faithfulness {
     /// The bundle's folder.
     #[arg(long)]
     bundle: PathBuf,
-    /// Format of the corpus.
-    #[arg(long, value_enum, default_value_t = CorpusFormat::Pubtator)]
-    format: CorpusFormat,
-    /// The corpus (.gz is read as it is).
+    /// The corpus: a file (.gz is read as it is), a folder or a zip.
     #[arg(long)]
     corpus: PathBuf,
+    #[command(flatten)]
+    reading: Reading,
     /// How texts are read: short sentences alone, where the limits are exact; whole documents.
     #[arg(long, value_delimiter = ',', default_value = "short,window")]
     settings: Vec<TextSetting>,
@@ -90,8 +88,8 @@ impl Faithfulness {
     pub fn run(self) -> Result<()> {
         let Faithfulness {
             bundle,
-            format: CorpusFormat::Pubtator,
             corpus,
+            reading,
             settings,
             decisions,
             per_text,
@@ -107,6 +105,7 @@ impl Faithfulness {
             out,
             write_card,
         } = self;
+        reading.check()?;
         let setting = |setting: &TextSetting| match setting {
             TextSetting::Short => Setting::Short,
             TextSetting::Window => Setting::Window,
@@ -117,7 +116,8 @@ impl Faithfulness {
         };
         let job = faithfulness::Job {
             corpus,
-            format: Format::PubTator,
+            format: reading.format,
+            options: reading.options,
             settings: settings.iter().map(setting).collect(),
             decisions,
             per_text,

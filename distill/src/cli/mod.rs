@@ -1,13 +1,19 @@
 //! The command line: one file a subcommand, each the arguments and what is called with them.
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
+use distill::corpus::{Format, Options};
 use distill::error::{Error, Result};
 
+mod ablate;
 mod adapt;
 mod bench_train;
+mod calibrate;
+mod data;
 mod eval;
 mod faithfulness;
+mod report;
 mod train;
+mod update;
 
 /// Makes and measures the model bundles that libbie loads, on a plain CPU.
 #[derive(Parser)]
@@ -21,7 +27,12 @@ pub struct Arguments {
 enum Command {
     Train(train::Train),
     Adapt(adapt::Adapt),
-    Eval(eval::Eval),
+    Update(update::Update),
+    Report(report::Report),
+    Ablate(ablate::Ablate),
+    Eval(Box<eval::Eval>),
+    Data(data::Data),
+    Calibrate(Box<calibrate::Calibrate>),
     Faithfulness(Box<faithfulness::Faithfulness>),
     BenchTrain(bench_train::BenchTrain),
 }
@@ -32,17 +43,36 @@ impl Arguments {
         match self.command {
             Command::Train(command) => command.run(),
             Command::Adapt(command) => command.run(),
+            Command::Update(command) => command.run(),
+            Command::Report(command) => command.run(),
+            Command::Ablate(command) => command.run(),
             Command::Eval(command) => command.run(),
+            Command::Data(command) => command.run(),
+            Command::Calibrate(command) => command.run(),
             Command::Faithfulness(command) => command.run(),
             Command::BenchTrain(command) => command.run(),
         }
     }
 }
 
-/// Formats of corpora.
-#[derive(Clone, Copy, ValueEnum)]
-enum CorpusFormat {
-    Pubtator,
+/// How a corpus is read.
+#[derive(Args)]
+struct Reading {
+    /// Format of the corpus.
+    #[arg(long, value_enum, default_value_t = Format::Pubtator)]
+    format: Format,
+    #[command(flatten)]
+    options: Options,
+}
+
+impl Reading {
+    /// Refuses flags that do not fit the format.
+    fn check(&self) -> Result<()> {
+        match self.options.misfit(self.format) {
+            Some((key, why)) => Err(Error::Usage(format!("--{}: {why}", key.replace('_', "-")))),
+            None => Ok(()),
+        }
+    }
 }
 
 fn pair(argument: &str) -> std::result::Result<(String, String), String> {

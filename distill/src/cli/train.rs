@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 use distill::error::Result;
 
-/// Trains a student by a recipe; writes the bundles OUT/fp32 and OUT/int8 and measures them.
+/// Trains a student by a recipe; writes the bundles OUT/fp32 and OUT/int8, measures them and reports in OUT/report.html.
 #[derive(Args)]
 pub struct Train {
     /// The recipe (TOML).
     #[arg(long)]
-    recipe: PathBuf,
+    pub(super) recipe: PathBuf,
     /// Folder for checkpoints and bundles.
     #[arg(long)]
     out: PathBuf,
@@ -21,6 +21,6 @@ pub struct Train {
 
 impl Train {
     pub fn run(self) -> Result<()> {
-        distill::finish::train(&self.recipe, &self.out, self.resume)
+        distill::finish::train(&self.recipe, &self.out, self.resume).map(drop)
     }
 }

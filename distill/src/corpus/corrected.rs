@@ -7,17 +7,14 @@
 //! mentions that libbie would group it with. Every type of the bundle is taken as annotated: what was left in is confirmed.
 
 use std::collections::HashMap;
-use std::fs;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use bie::decode::group::{self, groups};
 use bie::text::OffsetUnit;
 use serde::Deserialize;
 
-use super::{Corpus, Document, GoldRelation, Mention, Source, read_text};
-use crate::error::{Error, Result};
+use super::files::File;
+use super::{Document, GoldRelation, Mention, Reading};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,135 +55,128 @@ struct Relation {
     _score: Option<f64>,
 }
 
-/// Reads a folder of corrected results, in the order of their names.
-///
-/// # Errors
-/// The folder has no result, a result has no text beside it, is malformed, or does not fit its text; the message names the file.
-pub fn read(folder: &Path) -> Result<Corpus> {
-    let entries = fs::read_dir(folder).map_err(Error::io("read", folder))?;
-    let mut results: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|e| e == "json"))
+/// Reads pairs of files.
+pub(super) fn read(files: &[File], out: &mut Reading) {
+    let is_result = |file: &&File| {
+        let name = file.name.to_string_lossy();
+        name.trim_end_matches(".gz").ends_with(".json")
+    };
+    let texts: HashMap<&str, &File> = files
+        .iter()
+        .filter(|file| !is_result(file))
+        .map(|file| (file.id.as_str(), file))
         .collect();
-    results.sort();
-    if results.is_empty() {
-        return Err(Error::file(
-            folder,
-            "the folder holds no .json file; put each text (NAME.txt) and its corrected result (NAME.json) there",
-        ));
-    }
-    let documents = results.iter().map(|path| {
-        let text = path.with_extension("txt");
-        if !text.is_file() {
-            return Err(Error::file(
-                path,
-                format!(
-                    "the text of this result is missing: put it beside, as {}",
-                    text.display()
-                ),
-            ));
+    for result in files.iter().filter(is_result) {
+        match texts.get(result.id.as_str()) {
+            Some(text) => document(text, result, out),
+            None => out.defect(
+                result.at(1),
+                "the text of this result is missing: put it beside, under the same name with .txt",
+            ),
         }
-        document(path, read_text(&text)?, &read_text(path)?)
-    });
-    Ok(Corpus {
-        documents: documents.collect::<Result<_>>()?,
-        duplicates: 0,
-    })
+    }
 }
 
-fn document(path: &Path, text: String, json: &str) -> Result<Document> {
-    let read: Corrected = serde_json::from_str(json).map_err(|e| {
-        // serde's reason may quote a string of the file, which may be the text's.
-        let why = if e.is_data() {
-            "a key or a value is not what `bie extract --format json` prints"
-        } else {
-            "the JSON is malformed"
-        };
-        Error::line(path, e.line(), format!("{why} (column {})", e.column()))
-    })?;
-    let fault = |what: &str, n: usize, why: &str| Error::file(path, format!("{what}[{n}]: {why}"));
+/// A defect of one element leaves that element out; one of the file, the document.
+fn document(text: &File, result: &File, out: &mut Reading) {
+    let read: Corrected = match serde_json::from_str(&result.text) {
+        Ok(read) => read,
+        Err(e) => {
+            // serde's reason may quote a string of the file, which may be the text's.
+            let why = if e.is_data() {
+                "a key or a value is not what `bie extract --format json` prints"
+            } else {
+                "the JSON is malformed"
+            };
+            let why = format!("{why} (column {})", e.column());
+            return out.defect(result.at(e.line()), why);
+        }
+    };
     let unit = [OffsetUnit::Utf8, OffsetUnit::Utf16, OffsetUnit::Utf32]
         .into_iter()
-        .find(|unit| unit.as_str() == read.offset_unit)
-        .ok_or_else(|| Error::file(path, "`offset_unit` is not utf8, utf16 or utf32"))?;
-    let bytes = Bytes::new(&text, unit);
-    let mut spans: Vec<Range<usize>> = Vec::new();
+        .find(|unit| unit.as_str() == read.offset_unit);
+    let Some(unit) = unit else {
+        return out.defect(result.at(1), "`offset_unit` is not utf8, utf16 or utf32");
+    };
+    let bytes = Bytes::new(&text.text, unit);
+    let mut fault = |what: &str, n: usize, why: &str| {
+        out.defect(result.at(1), format!("{what}[{n}]: {why}"));
+    };
+    // Every entity keeps its index, for the relations.
+    let mut spans: Vec<Option<Range<usize>>> = Vec::new();
     for (n, entity) in read.entities.iter().enumerate() {
-        let span = bytes.range(entity.start, entity.end).ok_or_else(|| {
-            fault("entities", n, "`start` and `end` are no characters of the text; are they in the unit that `offset_unit` says?")
-        })?;
-        if entity
-            .text
-            .as_ref()
-            .is_some_and(|t| text.get(span.clone()) != Some(t))
-        {
-            return Err(fault(
+        let span = bytes.range(entity.start, entity.end);
+        let stands = span.clone().and_then(|span| text.text.get(span));
+        let fits = entity.text.as_deref().is_none_or(|t| stands == Some(t));
+        if span.is_none() {
+            fault(
+                "entities",
+                n,
+                "`start` and `end` are no characters of the text; are they in the unit that `offset_unit` says?",
+            );
+        } else if !fits {
+            fault(
                 "entities",
                 n,
                 "`text` is not what stands there; correct `start` and `end`, or leave `text` out",
-            ));
+            );
         }
-        spans.push(span);
+        spans.push(span.filter(|_| fits && !entity.label.is_empty()));
     }
-    let concepts = concepts(&text, &read.entities, &spans);
+    let concepts = concepts(&text.text, &read.entities, &spans);
     let mut relations = Vec::new();
-    for (n, relation) in read
-        .relations
-        .iter()
-        .enumerate()
-        .filter(|(_, r)| !r.label.is_empty())
-    {
-        let end = |at: usize| {
-            let entity = read.entities.get(at).filter(|e| !e.label.is_empty());
-            let concept = entity.and_then(|_| concepts.get(at).cloned());
-            concept.ok_or_else(|| {
-                fault(
-                    "relations",
-                    n,
-                    "`head` or `tail` is no entity of the list, or one whose type was taken away",
-                )
-            })
-        };
-        relations.push(GoldRelation {
-            head: end(relation.head)?,
-            tail: end(relation.tail)?,
-            label: relation.label.clone(),
-        });
+    let stated = read.relations.iter().enumerate();
+    for (n, relation) in stated.filter(|(_, r)| !r.label.is_empty()) {
+        let concept = |at: usize| concepts.get(at).cloned().flatten();
+        match (concept(relation.head), concept(relation.tail)) {
+            (Some(head), Some(tail)) => relations.push(GoldRelation {
+                head,
+                tail,
+                label: relation.label.clone(),
+            }),
+            _ => fault(
+                "relations",
+                n,
+                "`head` or `tail` is no entity of the list, or one whose type was taken away",
+            ),
+        }
     }
-    let mut mentions: Vec<Mention> = read
-        .entities
-        .iter()
-        .zip(&spans)
-        .zip(&concepts)
-        .filter(|((entity, _), _)| !entity.label.is_empty())
-        .map(|((entity, span), concept)| Mention {
-            start: span.start,
-            end: span.end,
-            label: entity.label.clone(),
-            concepts: vec![concept.clone()],
+    let mentions = read.entities.iter().zip(&spans).zip(concepts);
+    let mut mentions: Vec<Mention> = mentions
+        .filter_map(|((entity, span), concept)| {
+            let span = span.clone()?;
+            Some(Mention {
+                start: span.start,
+                end: span.end,
+                label: entity.label.clone(),
+                concepts: vec![concept?],
+            })
         })
         .collect();
     mentions.sort_by_key(|m| (m.start, m.end));
-    let id = path.file_stem().unwrap_or_default();
-    Ok(Document {
-        id: id.to_string_lossy().into_owned(),
-        text,
+    out.add(Document {
+        id: text.id.clone(),
+        text: text.text.clone(),
         mentions,
         relations,
-        source: Source {
-            file: Arc::from(path),
-            line: 1,
-        },
-    })
+        source: result.at(1),
+    });
 }
 
 /// The concept of each entity: the group that the file states, else that of a mention that libbie groups it with, else one of its own.
-fn concepts(text: &str, entities: &[Entity], spans: &[Range<usize>]) -> Vec<String> {
+fn concepts(
+    text: &str,
+    entities: &[Entity],
+    spans: &[Option<Range<usize>>],
+) -> Vec<Option<String>> {
     let mut labels: HashMap<&str, usize> = HashMap::new();
-    let mentions: Vec<group::Mention> = entities
+    let there: Vec<(&Entity, &Range<usize>)> = entities
         .iter()
         .zip(spans)
+        .filter_map(|(entity, span)| Some((entity, span.as_ref()?)))
+        .collect();
+    let mentions: Vec<group::Mention> = there
+        .iter()
         .map(|(entity, span)| {
             let next = labels.len();
             group::Mention {
@@ -198,20 +188,21 @@ fn concepts(text: &str, entities: &[Entity], spans: &[Range<usize>]) -> Vec<Stri
         .collect();
     let alike = groups(text, &mentions);
     let mut stated: HashMap<usize, u64> = HashMap::new();
-    for (entity, alike) in entities.iter().zip(&alike) {
+    for ((entity, _), alike) in there.iter().zip(&alike) {
         if let Some(group) = entity.group {
             stated.entry(*alike).or_insert(group);
         }
     }
-    let of = |(entity, alike): (&Entity, &usize)| match entity
-        .group
-        .or_else(|| stated.get(alike).copied())
-    {
+    let mut alike = alike.into_iter();
+    let of = |(entity, span): (&Entity, &Option<Range<usize>>)| {
+        let alike = span.as_ref().and_then(|_| alike.next())?;
         // The type is part of the name: somebody may have changed the type of one mention of a group.
-        Some(group) => format!("{}/{group}", entity.label),
-        None => format!("{}/new {alike}", entity.label),
+        Some(match entity.group.or_else(|| stated.get(&alike).copied()) {
+            Some(group) => format!("{}/{group}", entity.label),
+            None => format!("{}/new {alike}", entity.label),
+        })
     };
-    entities.iter().zip(&alike).map(of).collect()
+    entities.iter().zip(spans).map(of).collect()
 }
 
 /// Offsets of any unit as bytes.
@@ -252,13 +243,25 @@ impl<'a> Bytes<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::corpus::{Format, Options, examine};
     use proptest::prelude::*;
 
     const TEXT: &str = "β-Blockers (BB) slow it. Ünlike BB, statins ease pain.";
 
-    fn one(json: &str) -> Result<Document> {
-        document(Path::new("n.json"), TEXT.to_owned(), json)
+    /// The document, and what is wrong with it.
+    fn one(json: &str) -> (Option<Document>, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("n.json"), json).unwrap();
+        fs::write(folder.path().join("n.txt"), TEXT).unwrap();
+        let corpus = examine(folder.path(), Format::Corrected, &Options::default()).unwrap();
+        let defects = corpus
+            .defects
+            .iter()
+            .map(|d| format!("{}: {}", d.source.line, d.why));
+        (corpus.documents.into_iter().next(), defects.collect())
     }
 
     fn result(unit: &str, entities: &str, relations: &str) -> String {
@@ -289,6 +292,7 @@ mod tests {
                 &entities,
                 r#"{"head":2,"tail":3,"type":"treats"}"#,
             ))
+            .0
             .unwrap();
             let found: Vec<(&str, &str)> = document
                 .mentions
@@ -319,6 +323,7 @@ mod tests {
                 .replace("31,\"end\":33", "32,\"end\":34"),
             "",
         ))
+        .0
         .unwrap();
         let concepts: Vec<&str> = document
             .mentions
@@ -359,38 +364,26 @@ mod tests {
             ),
             ("{\n".to_owned(), "the JSON is malformed"),
         ] {
-            let error = one(&json).unwrap_err().to_string();
-            assert!(
-                error.starts_with("n.json") && error.contains(why),
-                "{error}"
-            );
-            assert!(!error.contains("Block"), "{error}");
+            let (_, defects) = one(&json);
+            assert!(defects[0].contains(why), "{defects:?}");
+            assert!(!defects[0].contains("Block"), "{defects:?}");
         }
     }
 
     #[test]
-    fn a_folder_is_read_whole_and_a_missing_text_is_named() {
+    fn a_result_without_its_text_is_named_and_the_others_are_read() {
         let folder = tempfile::tempdir().unwrap();
         let put = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
-        assert!(
-            read(folder.path())
-                .unwrap_err()
-                .to_string()
-                .contains("no .json file")
-        );
-        put("b.json", &result("utf8", "", ""));
+        for name in ["b", "a"] {
+            put(&format!("{name}.json"), &result("utf8", "", ""));
+        }
         put("b.txt", TEXT);
-        put("a.json", &result("utf8", "", ""));
-        let error = read(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("a.txt"), "{error}");
-        put("a.txt", TEXT);
-        let ids: Vec<String> = read(folder.path())
-            .unwrap()
-            .documents
-            .into_iter()
-            .map(|d| d.id)
-            .collect();
-        assert_eq!(ids, ["a", "b"]);
+        let corpus = examine(folder.path(), Format::Corrected, &Options::default()).unwrap();
+        let ids: Vec<&str> = corpus.documents.iter().map(|d| d.id.as_str()).collect();
+        assert_eq!(ids, ["b"]);
+        assert_eq!(corpus.defects.len(), 1);
+        let at = &corpus.defects[0].source.file;
+        assert!(at.ends_with("a.json"), "{}", at.display());
     }
 
     proptest! {
@@ -398,9 +391,10 @@ mod tests {
         fn arbitrary_offsets_are_read_or_refused_never_a_panic(start in 0usize..70, end in 0usize..70, unit in 0usize..3) {
             let unit = ["utf8", "utf16", "utf32"][unit];
             let json = result(unit, &format!(r#"{{"start":{start},"end":{end},"type":"A"}}"#), "");
-            if let Ok(document) = one(&json) {
-                prop_assert!(document.text.get(document.mentions[0].start..document.mentions[0].end).is_some());
-            }
+            let (document, defects) = one(&json);
+            let mentions = document.unwrap().mentions;
+            prop_assert_eq!(mentions.len() + defects.len(), 1);
+            prop_assert!(mentions.iter().all(|m| TEXT.get(m.start..m.end).is_some()));
         }
     }
 }

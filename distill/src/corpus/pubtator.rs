@@ -10,169 +10,110 @@
 //! Documents are parted by empty lines. The text is title, one space, abstract; offsets count code points of it.
 //! The reader is strict: whatever it cannot place is an error, because a shifted offset would silently teach nonsense.
 
-use std::collections::{HashMap, HashSet};
-use std::path::Path;
-use std::sync::Arc;
+use super::draft::{Draft, Stated};
+use super::files::File;
+use super::{Reading, number};
 
-use super::{CodePoints, Corpus, Document, GoldRelation, Mention, Source, read_text};
-use crate::error::{Error, Result};
-
-/// Reads a PubTator file, plain or gzip.
-///
-/// # Errors
-/// The file cannot be read, or a line is malformed; the message names file and line.
-pub fn read(path: &Path) -> Result<Corpus> {
-    parse(path, &read_text(path)?)
-}
-
-/// Reads PubTator text; `path` is only named in messages and sources.
-///
-/// # Errors
-/// As [`read`].
-pub fn parse(path: &Path, text: &str) -> Result<Corpus> {
-    let file: Arc<Path> = Arc::from(path);
-    let mut corpus = Corpus {
-        documents: Vec::new(),
-        duplicates: 0,
-    };
-    let mut seen = HashMap::new();
-    let mut block: Vec<(usize, &str)> = Vec::new();
-    let mut lines = text.lines().enumerate();
-    loop {
-        let next = lines.next();
-        match next {
-            Some((at, line)) if !line.trim().is_empty() => block.push((at + 1, line)),
-            _ => {
-                if !block.is_empty() {
-                    add(&mut corpus, &mut seen, document(&file, &block)?)?;
-                    block.clear();
-                }
-                if next.is_none() {
-                    return Ok(corpus);
-                }
+/// Reads PubTator files.
+pub(super) fn read(files: &[File], out: &mut Reading) {
+    for file in files {
+        let mut block: Vec<(usize, &str)> = Vec::new();
+        let lines = file
+            .text
+            .lines()
+            .enumerate()
+            .map(|(at, line)| (at + 1, line));
+        // One empty line more ends the last block.
+        for (at, line) in lines.chain([(0, "")]) {
+            if !line.trim().is_empty() {
+                block.push((at, line));
+            } else if !block.is_empty() {
+                document(file, &block, out);
+                block.clear();
             }
         }
     }
 }
 
-/// Appends a document unless it is the repetition of an earlier one; `seen` maps ids to positions.
-fn add(corpus: &mut Corpus, seen: &mut HashMap<String, usize>, document: Document) -> Result<()> {
-    match seen
-        .get(&document.id)
-        .and_then(|at| corpus.documents.get(*at))
-    {
-        Some(earlier) if earlier.text == document.text => corpus.duplicates += 1,
-        Some(earlier) => {
-            return Err(document.source.error(format!(
-                "document {} stands already at line {} with another text; give each document its own id",
-                document.id, earlier.source.line
-            )));
-        }
-        None => {
-            seen.insert(document.id.clone(), corpus.documents.len());
-            corpus.documents.push(document);
-        }
-    }
-    Ok(())
-}
-
 /// One block of non-empty lines (never empty).
-fn document(file: &Arc<Path>, block: &[(usize, &str)]) -> Result<Document> {
+fn document(file: &File, block: &[(usize, &str)], out: &mut Reading) {
     let mut lines = block.iter().copied();
     let (first, title_line) = lines.next().unwrap_or_default();
-    let (id, title) = head_line(title_line, "t").ok_or_else(|| {
-        Error::line(
-            file,
-            first,
+    let Some((id, title)) = head_line(title_line, "t") else {
+        return out.defect(
+            file.at(first),
             "a document must begin with `ID|t|title`; documents are parted by an empty line",
-        )
-    })?;
+        );
+    };
     let (second, abstract_line) = lines.next().unwrap_or((first, ""));
     let body = match head_line(abstract_line, "a") {
         Some((other, body)) if other == id => body,
         _ => {
-            return Err(Error::line(
-                file,
-                second,
+            return out.defect(
+                file.at(second),
                 format!("expected `{id}|a|abstract` after the title line"),
-            ));
+            );
         }
     };
-    let text = format!("{title} {body}");
-    let points = CodePoints::new(&text);
-    let mut document = Document {
-        id: id.to_owned(),
-        text,
-        mentions: Vec::new(),
-        relations: Vec::new(),
-        source: Source {
-            file: file.clone(),
-            line: first,
-        },
-    };
-    let mut relation_lines = Vec::new();
+    let mut draft = Draft::new(out, file.at(first), id, format!("{title} {body}"));
+    let mut relations = Vec::new();
     for (at, line) in lines {
-        let fail = |why: String| Error::line(file, at, why);
+        let source = file.at(at);
         let fields: Vec<&str> = line.split('\t').collect();
         if fields.first() != Some(&id) {
-            return Err(fail(format!(
-                "the line does not belong to document {id}; documents are parted by an empty line"
-            )));
+            draft.defect(
+                source,
+                format!(
+                    "the line does not belong to document {id}; documents are parted by an empty line"
+                ),
+            );
+            continue;
         }
         let is_number = |field: &str| field.bytes().all(|b| b.is_ascii_digit());
+        let key = at.to_string();
         match fields.as_slice() {
             [_, start, end, surface, label, rest @ ..] if is_number(start) && rest.len() <= 2 => {
-                document.mentions.push(
-                    mention(
-                        &document.text,
-                        &points,
-                        [start, end, surface, label],
-                        rest.first().copied(),
-                    )
-                    .map_err(fail)?,
-                );
+                let fragment = match (number(start), number(end)) {
+                    (Some(start), Some(end)) => (start, end),
+                    (None, _) => {
+                        draft.lost(&key);
+                        draft.defect(source, "the start offset is not a whole number");
+                        continue;
+                    }
+                    (_, None) => {
+                        draft.lost(&key);
+                        draft.defect(source, "the end offset is not a whole number");
+                        continue;
+                    }
+                };
+                let stated = Stated {
+                    id: &key,
+                    label,
+                    fragments: &[fragment],
+                    surface: Some(surface),
+                    concepts: rest.first().map(|ids| concepts(ids)).unwrap_or_default(),
+                };
+                draft.mention(source, stated);
             }
             [_, label, head, tail] | [_, label, head, tail, _] if !is_number(label) => {
-                relation_lines.push((at, *label, *head, *tail))
+                relations.push((source, *label, concepts(head), concepts(tail)));
             }
             _ => {
-                return Err(fail(format!(
-                    "{} tab-separated fields fit neither a mention (ID start end surface label concepts) nor a relation (ID label head tail)",
-                    fields.len()
-                )));
+                draft.lost(&key);
+                draft.defect(
+                    source,
+                    format!(
+                        "{} tab-separated fields fit neither a mention (ID start end surface label concepts) nor a relation (ID label head tail)",
+                        fields.len()
+                    ),
+                );
             }
         }
     }
-    let known: HashSet<&str> = document
-        .mentions
-        .iter()
-        .flat_map(|m| &m.concepts)
-        .map(String::as_str)
-        .collect();
-    for (at, label, head, tail) in relation_lines {
-        for head in concepts(head) {
-            for tail in concepts(tail) {
-                if let Some(stray) = [&head, &tail]
-                    .into_iter()
-                    .find(|c| !known.contains(c.as_str()))
-                {
-                    return Err(Error::line(
-                        file,
-                        at,
-                        format!(
-                            "no mention of document {id} has the concept {stray} of this relation"
-                        ),
-                    ));
-                }
-                document.relations.push(GoldRelation {
-                    head: head.clone(),
-                    tail,
-                    label: label.to_owned(),
-                });
-            }
-        }
+    for (source, label, heads, tails) in relations {
+        draft.concept_relation(source, label, &heads, &tails);
     }
-    Ok(document)
+    draft.finish();
 }
 
 /// `ID|kind|content`.
@@ -188,43 +129,11 @@ fn head_line<'a>(line: &'a str, kind: &str) -> Option<(&'a str, &'a str)> {
     }
 }
 
-/// One mention line; the error says what is wrong with it, without quoting the document.
-fn mention(
-    text: &str,
-    points: &CodePoints,
-    [start, end, surface, label]: [&str; 4],
-    ids: Option<&str>,
-) -> std::result::Result<Mention, String> {
-    let number = |field: &str, name: &str| {
-        field
-            .parse::<usize>()
-            .map_err(|_| format!("the {name} offset is not a whole number"))
-    };
-    let span = points.range(number(start, "start")?, number(end, "end")?)?;
-    if label.is_empty() {
-        return Err("the mention has no label (fifth field)".to_owned());
-    }
-    // Trailing blanks of the surface column are ignored: NCBI-disease has one such line, whose offsets are right.
-    if text.get(span.clone()) != Some(surface)
-        && text.get(span.clone()).map(str::trim_end) != Some(surface.trim_end())
-    {
-        return Err(format!(
-            "the text at {start}-{end} is not the surface form in the fourth field; offsets count code points of title + one space + abstract"
-        ));
-    }
-    Ok(Mention {
-        start: span.start,
-        end: span.end,
-        label: label.to_owned(),
-        concepts: ids.map(concepts).unwrap_or_default(),
-    })
-}
-
 /// The concept ids of one field: `-`, `-1` or nothing is none; several are joined by `,` or `;`, or by `|` or `+`.
 ///
 /// `|` and `+` part a field only if every part looks like an accession (an optional prefix, at most one letter, three digits or
 /// more), because variants carry both inside one id (`c|SUB|G|2554+1|T`).
-fn concepts(field: &str) -> Vec<String> {
+pub(super) fn concepts(field: &str) -> Vec<String> {
     let accession = |part: &str| {
         let code = part.trim().rsplit(':').next().unwrap_or_default();
         let digits = code
@@ -251,7 +160,10 @@ fn concepts(field: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::parse;
+    use super::super::{Corpus, Format, GoldRelation, Options};
     use super::*;
+    use crate::error::Result;
     use proptest::prelude::*;
 
     const TWO: &str = "\n1|t|Naloxone and β-agonist pain.\n1|a|Pain, β again.\n1\t0\t8\tNaloxone\tChemical\tD009270\n\
@@ -259,7 +171,7 @@ mod tests {
         1\tCID\tD009270\tD010146\n\n\n2|t|Title\n2|a|\n2\t0\t5\tTitle\tGene\t-\n2\t0\t5\tTitle\tGene\t12,13\n2\tBind\t12\t13\tNovel\n";
 
     fn parse_text(text: &str) -> Result<Corpus> {
-        parse(Path::new("x.txt"), text)
+        parse(Format::Pubtator, &Options::default(), text)
     }
 
     #[test]
@@ -316,7 +228,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.starts_with("x.txt:4: document 1 stands already at line 1"),
+            error.contains("x.txt:4: document 1 stands already at "),
             "{error}"
         );
     }
@@ -337,7 +249,7 @@ mod tests {
         ] {
             let error = parse_text(&format!("{head}{bad}")).unwrap_err().to_string();
             assert!(
-                error.starts_with("x.txt:3: ") && error.contains(why),
+                error.contains("x.txt:3: ") && error.contains(why),
                 "{error}"
             );
             assert!(
@@ -349,13 +261,13 @@ mod tests {
             parse_text("1|t|A\n2|a|B\n")
                 .unwrap_err()
                 .to_string()
-                .starts_with("x.txt:2: ")
+                .contains("x.txt:2: ")
         );
         assert!(
             parse_text("1|a|A\n")
                 .unwrap_err()
                 .to_string()
-                .starts_with("x.txt:1: ")
+                .contains("x.txt:1: ")
         );
     }
 
@@ -363,57 +275,6 @@ mod tests {
         #[test]
         fn arbitrary_text_is_read_or_refused_never_a_panic(text in "[1-3|ta\t\nµ-]{0,60}") {
             let _ = parse_text(&text);
-        }
-    }
-
-    /// Counts measured on the published files; skipped where they are not there.
-    #[test]
-    fn the_public_corpora_are_read_whole() {
-        let folder = Path::new("../../shared/corpora");
-        for (file, documents, duplicates, mentions, relations) in [
-            (
-                "bc5cdr/CDR_TrainingSet.PubTator.txt.gz",
-                500,
-                0,
-                5203 + 4182,
-                1038,
-            ),
-            (
-                "bc5cdr/CDR_DevelopmentSet.PubTator.txt.gz",
-                500,
-                0,
-                5347 + 4244,
-                1012,
-            ),
-            (
-                "ncbi-disease/NCBItrainset_corpus.txt.gz",
-                592,
-                1,
-                5145 - 11,
-                0,
-            ),
-            ("ncbi-disease/NCBIdevelopset_corpus.txt.gz", 100, 0, 787, 0),
-            ("biored/Train.PubTator.gz", 346, 0, 11413, 3680 + 4),
-            ("biored/Dev.PubTator.gz", 84, 0, 2907, 981),
-        ] {
-            let path = folder.join(file);
-            if !path.exists() {
-                println!("skipped: {} is not there", path.display());
-                continue;
-            }
-            let corpus = read(&path).unwrap();
-            let count = |f: fn(&Document) -> usize| corpus.documents.iter().map(f).sum::<usize>();
-            let found = (
-                corpus.documents.len(),
-                corpus.duplicates,
-                count(|d| d.mentions.len()),
-                count(|d| d.relations.len()),
-            );
-            assert_eq!(
-                found,
-                (documents, duplicates, mentions, relations),
-                "{file}"
-            );
         }
     }
 }

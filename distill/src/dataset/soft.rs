@@ -7,6 +7,7 @@ use super::{Summary, admits, mapped};
 use crate::corpus::Document;
 use crate::error::{Error, Result};
 use crate::recipe::{Recipe, Schema};
+use crate::teacher::encoder::Opinion;
 use crate::teacher::{self, Distribution, Labels, PairLabels};
 
 /// Every teacher's rows, by document id.
@@ -191,14 +192,27 @@ impl<'a> Soft<'a> {
         })
     }
 
-    /// Whether the teacher was asked for one of these relations (`[R]`) between these types.
-    fn speaks_of(&self, types: (usize, usize), relations: &[bool]) -> bool {
-        types == (self.head_type, self.tail_type)
-            && self
-                .knows
-                .iter()
-                .zip(relations)
-                .any(|(knows, of)| *knows && *of)
+    /// What the teacher says of a pair (type and concept of head and tail), if it was asked for one of these relations (`[R]`) between these
+    /// types.
+    pub(super) fn voice(
+        &self,
+        head: (usize, &str),
+        tail: (usize, &str),
+        relations: &[bool],
+    ) -> Option<Voice<'_>> {
+        let asked = self.knows.iter().zip(relations).any(|(k, of)| *k && *of);
+        if !asked || (head.0, tail.0) != (self.head_type, self.tail_type) {
+            return None;
+        }
+        let listed = self.listed(head.1, tail.1);
+        let statement = listed.unwrap_or(&self.default);
+        Some(Voice {
+            weight: self.weight,
+            knows: &self.knows,
+            probabilities: &statement.probabilities,
+            evidence: statement.evidence.clone(),
+            listed: listed.is_some(),
+        })
     }
 
     fn listed(&self, head: &str, tail: &str) -> Option<&Statement> {
@@ -206,6 +220,34 @@ impl<'a> Soft<'a> {
             |head: &str, tail: &str| self.listed.get(head).and_then(|tails| tails.get(tail));
         ordered(head, tail)
             .or_else(|| ordered(tail, head).filter(|_| self.head_type == self.tail_type))
+    }
+}
+
+/// What one teacher says about one pair.
+pub(super) struct Voice<'a> {
+    weight: f32,
+    /// `[R]`: relations that it was asked for.
+    knows: &'a [bool],
+    /// `[R + 1]`.
+    probabilities: &'a [f32],
+    /// Bytes of the evidence.
+    evidence: Option<Range<usize>>,
+    /// It lists the pair, or finds a relation.
+    listed: bool,
+}
+
+impl<'a> Voice<'a> {
+    /// That of an encoder teacher.
+    pub(super) fn of(opinion: &'a Opinion, pair: (usize, usize)) -> Option<Voice<'a>> {
+        let at = opinion.pairs.binary_search_by_key(&pair, |p| p.pair).ok()?;
+        let said = opinion.pairs.get(at)?;
+        Some(Voice {
+            weight: opinion.weight,
+            knows: &said.knows,
+            probabilities: &said.probabilities,
+            evidence: None,
+            listed: said.probabilities.first().is_some_and(|none| *none < 0.5),
+        })
     }
 }
 
@@ -222,43 +264,33 @@ pub(super) struct Stated {
 }
 
 impl Stated {
-    /// Type and concept of head and tail; `relations` (`[R]`) are those that the types admit.
-    pub(super) fn new(
-        soft: &[Soft],
-        head: (usize, &str),
-        tail: (usize, &str),
-        relations: &[bool],
-    ) -> Stated {
+    /// Of a schema with so many relations.
+    pub(super) fn new(voices: &[Voice], relations: usize) -> Stated {
         let mut stated = Stated {
-            knows: vec![false; relations.len()],
+            knows: vec![false; relations],
             distribution: None,
             evidence: None,
             listed: false,
         };
-        let mut sums = vec![(0.0, 0.0); relations.len() + 1];
-        for teacher in soft
-            .iter()
-            .filter(|teacher| teacher.speaks_of((head.0, tail.0), relations))
-        {
-            let listed = teacher.listed(head.1, tail.1);
-            let statement = listed.unwrap_or(&teacher.default);
-            let asked = [true].iter().chain(&teacher.knows);
+        let mut sums = vec![(0.0, 0.0); relations + 1];
+        for voice in voices {
+            let asked = [true].iter().chain(voice.knows);
             for ((sum, p), _) in sums
                 .iter_mut()
-                .zip(&statement.probabilities)
+                .zip(voice.probabilities)
                 .zip(asked)
                 .filter(|(_, asked)| **asked)
             {
-                *sum = (sum.0 + teacher.weight * p, sum.1 + teacher.weight);
+                *sum = (sum.0 + voice.weight * p, sum.1 + voice.weight);
             }
             stated
                 .knows
                 .iter_mut()
-                .zip(&teacher.knows)
+                .zip(voice.knows)
                 .for_each(|(known, k)| *known |= k);
-            stated.listed |= listed.is_some();
+            stated.listed |= voice.listed;
             if stated.evidence.is_none() {
-                stated.evidence.clone_from(&statement.evidence);
+                stated.evidence.clone_from(&voice.evidence);
             }
         }
         let means: Vec<f32> = sums
@@ -271,4 +303,25 @@ impl Stated {
         }
         stated
     }
+}
+
+/// What all teachers say about the tags of a window `[L, K, 3]`: the mean by weight over those that know the type; zeros where none does.
+/// Empty if none knows any.
+pub(super) fn mean_tags(voices: &[(f32, &[f32])]) -> Vec<f32> {
+    let cells = voices.iter().map(|(_, tags)| tags.len()).max().unwrap_or(0);
+    let mut mean = vec![0.0; cells];
+    for (weight, tags) in voices {
+        let weighted = mean.iter_mut().zip(*tags);
+        weighted.for_each(|(sum, p)| *sum += weight * p);
+    }
+    for tag in mean.chunks_mut(3) {
+        let sum: f32 = tag.iter().sum();
+        if sum > 0.0 {
+            tag.iter_mut().for_each(|p| *p /= sum);
+        }
+    }
+    if mean.iter().all(|p| *p == 0.0) {
+        mean.clear();
+    }
+    mean
 }

@@ -1,6 +1,7 @@
 //! Items of a small document, checked by hand.
 
 use std::fs;
+use std::path::Path;
 
 use super::*;
 use crate::recipe;
@@ -41,10 +42,9 @@ fn loaded(edit: impl Fn(String) -> String, soft: &str) -> Result<Dataset> {
     fs::write(folder.path().join("soft.jsonl"), soft).unwrap();
     let file = folder.path().join("r.toml");
     fs::write(&file, recipe).unwrap();
-    load(
-        &Recipe::read(&file).unwrap(),
-        &Encoder::from_vocab(VOCABULARY, true).unwrap(),
-    )
+    let recipe = Recipe::read(&file).unwrap();
+    let encoder = Encoder::from_vocab(VOCABULARY, true).unwrap();
+    load(&recipe, &encoder, &mut EncoderTeachers::default())
 }
 
 /// Pair of the entities with these types and numbers: entities are D001, D014, D002, D015 in order of appearance.
@@ -201,6 +201,7 @@ fn documents_of_the_evaluation_are_left_out() {
     let dataset = load(
         &Recipe::read(&inner.join("r.toml")).unwrap(),
         &Encoder::from_vocab(VOCABULARY, true).unwrap(),
+        &mut EncoderTeachers::default(),
     )
     .unwrap();
     assert_eq!(
@@ -262,7 +263,8 @@ fn the_default_recipe_has_the_gold_of_the_training_part() {
     };
     let vocabulary =
         fs::read_to_string(recipe.resolve(&recipe.student.base).join("vocab.txt")).unwrap();
-    let dataset = load(&recipe, &Encoder::from_vocab(&vocabulary, true).unwrap()).unwrap();
+    let encoder = Encoder::from_vocab(&vocabulary, true).unwrap();
+    let dataset = load(&recipe, &encoder, &mut EncoderTeachers::default()).unwrap();
     println!("{}", dataset.summary);
     let summary = &dataset.summary;
     assert_eq!(
@@ -325,7 +327,7 @@ proptest! {
             max_tokens: 16,
             hidden_size: 1,
             attention_heads: 1,
-            entities: names.iter().map(|n| bie::bundle::EntityType { name: n.to_string(), threshold: 0.5, temperature: 1.0 }).collect(),
+            entities: names.iter().map(|n| bie::bundle::EntityType { name: n.to_string(), threshold: 0.5, temperature: 1.0, bias: 0.0, operating_points: Vec::new() }).collect(),
             relations: schema
                 .relations
                 .iter()
@@ -336,6 +338,8 @@ proptest! {
                     symmetric: r.symmetric,
                     threshold: 0.5,
                     temperature: 1.0,
+                    bias: 0.0,
+                    operating_points: Vec::new(),
                 })
                 .collect(),
             files: Default::default(),

@@ -8,22 +8,24 @@ use bie::bundle::{EntityType, RelationType, SCHEMA_VERSION};
 use bie::result::{Entity, Relation};
 use bie::text::OffsetUnit;
 
-const GOLD: &str = "1|t|Lithium caused tremor.\n1|a|Valproate helped mania.\n1\t0\t7\tLithium\tChemical\tD001\n1\t15\t21\ttremor\tDisease\tD014\n\
+pub(crate) const GOLD: &str = "1|t|Lithium caused tremor.\n1|a|Valproate helped mania.\n1\t0\t7\tLithium\tChemical\tD001\n1\t15\t21\ttremor\tDisease\tD014\n\
     1\t23\t32\tValproate\tChemical\tD002\n1\t40\t45\tmania\tDisease\tD015\n1\t33\t39\thelped\tVerb\t-1\n1\tCID\tD001\tD014\n\n\
     2|t|Lithium.\n2|a|.\n2\t0\t7\tLithium\tChemical\tD001\n";
 
-const SOFT: &str = r#"{"id":"1","text":"Lithium caused tremor. Valproate helped mania.","head_type":"Chemical","tail_type":"Disease","default":{"none":0.96,"causes":0.02,"treats":0.02},"pairs":[{"head":"D002","tail":"D015","probs":{"none":0.1,"causes":0.1,"treats":0.8}},{"head":"D001","tail":"D014","probs":{"none":0.1,"causes":0.5,"treats":0.4}},{"head":"D002","tail":"D014","probs":{"none":0.2,"causes":0.8,"treats":0.0}}]}"#;
+pub(crate) const SOFT: &str = r#"{"id":"1","text":"Lithium caused tremor. Valproate helped mania.","head_type":"Chemical","tail_type":"Disease","default":{"none":0.96,"causes":0.02,"treats":0.02},"pairs":[{"head":"D002","tail":"D015","probs":{"none":0.1,"causes":0.1,"treats":0.8}},{"head":"D001","tail":"D014","probs":{"none":0.1,"causes":0.5,"treats":0.4}},{"head":"D002","tail":"D014","probs":{"none":0.2,"causes":0.8,"treats":0.0}}]}"#;
 
-struct Fake {
-    manifest: Manifest,
+pub(crate) struct Fake {
+    pub(crate) manifest: Manifest,
 }
 
 impl Fake {
-    fn new() -> Fake {
+    pub(crate) fn new() -> Fake {
         let entity = |name: &str| EntityType {
             name: name.into(),
             threshold: 0.5,
             temperature: 1.0,
+            bias: 0.0,
+            operating_points: Vec::new(),
         };
         let relation = |name: &str| RelationType {
             name: name.into(),
@@ -32,6 +34,8 @@ impl Fake {
             symmetric: false,
             threshold: 0.6,
             temperature: 1.0,
+            bias: 0.0,
+            operating_points: Vec::new(),
         };
         let manifest = Manifest {
             schema_version: SCHEMA_VERSION,
@@ -133,7 +137,8 @@ fn measured(gold: &str, soft: Option<&str>) -> Result<Report> {
     fs::write(&labels, soft.unwrap_or_default()).unwrap();
     let job = Job {
         corpus,
-        format: Format::PubTator,
+        format: Format::Pubtator,
+        options: Default::default(),
         map: BTreeMap::new(),
         relations_from: soft.map(|_| labels),
     };
@@ -251,7 +256,7 @@ fn the_development_part_of_bc5cdr_has_its_published_support() {
         println!("skipped: {} is not there", path.display());
         return;
     }
-    let corpus = read_corpus(Format::PubTator, path).unwrap();
+    let corpus = corpus::read(path, Format::Pubtator, &Default::default()).unwrap();
     let gold = Gold::new(
         &Fake::new().manifest,
         &BTreeMap::new(),

@@ -32,7 +32,7 @@ pub fn write(bundle: &Path, report: &Report) -> Result<String> {
         .map_err(|_| Error::file(&bundle.join(CARD), "the card is not UTF-8"))?;
     files.insert(
         CARD.to_owned(),
-        with_section(&card, &section(report)).into_bytes(),
+        with_section(&card, HEADING, &section(report)).into_bytes(),
     );
     Ok(Bundle::write(bundle, &manifest, &files)?)
 }
@@ -66,9 +66,9 @@ fn section(report: &Report) -> String {
     )
 }
 
-/// The card with the section in the place of an earlier one, else before the limits, else at the end.
-fn with_section(card: &str, section: &str) -> String {
-    let heading = |line: &str, heading: &str| line.trim_end() == heading;
+/// The card with the section in the place of an earlier one under the same heading, else before the limits, else at the end.
+pub(crate) fn with_section(card: &str, heading: &str, section: &str) -> String {
+    let is = |line: &str, heading: &str| line.trim_end() == heading;
     let mut parts: Vec<String> = vec![String::new()];
     let mut fenced = false;
     for line in card.split_inclusive('\n') {
@@ -82,11 +82,11 @@ fn with_section(card: &str, section: &str) -> String {
             .for_each(|part| part.push_str(line));
     }
     let of = |name: &str| {
-        let first = |part: &String| part.lines().next().is_some_and(|line| heading(line, name));
+        let first = |part: &String| part.lines().next().is_some_and(|line| is(line, name));
         parts.iter().position(first)
     };
     let section = format!("{section}\n");
-    match (of(HEADING), of(BEFORE)) {
+    match (of(heading), of(BEFORE)) {
         (Some(own), _) => parts.splice(own..=own, [section]),
         (None, Some(before)) => parts.splice(before..before, [section]),
         (None, None) => parts.splice(parts.len().., [format!("\n{section}")]),
@@ -105,20 +105,23 @@ mod tests {
 
     #[test]
     fn the_section_goes_before_the_limits_and_is_replaced_the_next_time() {
-        let once = with_section(CARD, "## Explanations\n\nfirst\n");
+        let once = with_section(CARD, HEADING, "## Explanations\n\nfirst\n");
         assert_eq!(
             once,
             "# m\n\n## How well it does\n\n```\n## Limits\n```\n\n## Explanations\n\nfirst\n\n## Limits\n\n- none\n"
         );
-        let twice = with_section(&once, "## Explanations\n\nsecond\n");
+        let twice = with_section(&once, HEADING, "## Explanations\n\nsecond\n");
         assert_eq!(twice, once.replace("first", "second"));
     }
 
     #[test]
     fn a_card_without_limits_gets_it_at_the_end() {
-        let once = with_section("# m\n", "## Explanations\n\nx\n");
+        let once = with_section("# m\n", HEADING, "## Explanations\n\nx\n");
         assert_eq!(once, "# m\n\n## Explanations\n\nx\n");
-        assert_eq!(with_section(&once, "## Explanations\n\nx\n"), once);
-        assert_eq!(with_section("", "## Explanations\n"), "\n## Explanations\n");
+        assert_eq!(with_section(&once, HEADING, "## Explanations\n\nx\n"), once);
+        assert_eq!(
+            with_section("", HEADING, "## Explanations\n"),
+            "\n## Explanations\n"
+        );
     }
 }

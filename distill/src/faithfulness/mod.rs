@@ -14,11 +14,9 @@ use bie::explain::Deletion;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::corpus::Document;
-use crate::dataset::read_corpus;
+use crate::corpus::{self, Document, Format};
 use crate::error::{Error, Result};
 use crate::progress::{self, Share};
-use crate::recipe::Format;
 
 pub mod arms;
 pub mod card;
@@ -61,6 +59,8 @@ pub struct Job {
     pub corpus: PathBuf,
     /// Its format.
     pub format: Format,
+    /// How it is read.
+    pub options: corpus::Options,
     /// How texts are read.
     pub settings: Vec<Setting>,
     /// At most so many entities, and so many relations, in each setting.
@@ -98,12 +98,12 @@ pub fn run<M: Model>(model: &M, job: &Job, open: impl Fn(&Path) -> Result<M>) ->
             table::MOST_PLAYERS
         )));
     }
-    let documents = read_corpus(job.format, &job.corpus)?.documents;
+    let documents = corpus::read(&job.corpus, job.format, &job.options)?.documents;
     let (mut journal, records) = match &job.out {
         None => (None, Vec::new()),
         Some(out) => {
             fs::create_dir_all(out).map_err(Error::io("create", out))?;
-            let identity = identity(model, job)?;
+            let identity = identity(model, job, &documents);
             let (journal, records) = Journal::open(&out.join("journal.jsonl"), &identity)?;
             (Some(journal), records)
         }
@@ -285,12 +285,12 @@ fn count(found: &mut [usize; 2], record: &Record) {
 }
 
 /// What must be equal for a run to go on with another's records: everything that decides them.
-fn identity(model: &impl Model, job: &Job) -> Result<Value> {
-    let bytes = fs::read(&job.corpus).map_err(Error::io("read", &job.corpus))?;
-    Ok(json!({
+fn identity(model: &impl Model, job: &Job, documents: &[Document]) -> Value {
+    let texts: Vec<&str> = documents.iter().map(|d| d.text.as_str()).collect();
+    json!({
         "made_by": concat!("distill ", env!("CARGO_PKG_VERSION")),
         "bundle": card::model_hash(model.manifest()),
-        "corpus": hex(&bytes),
+        "corpus": hex(texts.join("\0").as_bytes()),
         "settings": job.settings,
         "decisions": job.decisions,
         "per_text": job.per_text,
@@ -299,7 +299,7 @@ fn identity(model: &impl Model, job: &Job) -> Result<Value> {
         "limit": job.limit,
         "coding": job.coding,
         "seed": job.seed,
-    }))
+    })
 }
 
 /// SHA-256 in lower-case hex.

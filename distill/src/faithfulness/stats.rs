@@ -117,7 +117,7 @@ pub fn quantile(values: &[f64], q: f64) -> Option<f64> {
 }
 
 /// A figure with its 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Figure {
     /// On all values.
     pub value: f64,
@@ -130,9 +130,9 @@ pub struct Figure {
 /// A statistic of all values with its bootstrap interval (percentile method, 1000 resamples of whole clusters: the values of one text depend on
 /// each other). Equal seeds and numbers of clusters draw the same clusters, so that differences can be paired.
 /// `None` if the statistic has no value.
-pub fn bootstrap(
-    clusters: &[Vec<f64>],
-    statistic: impl Fn(&[f64]) -> Option<f64>,
+pub fn bootstrap<T: Copy>(
+    clusters: &[Vec<T>],
+    statistic: impl Fn(&[T]) -> Option<f64>,
     seed: u64,
 ) -> Option<Figure> {
     let value = statistic(&clusters.concat())?;

@@ -28,6 +28,8 @@ impl Sums {
             name: name.into(),
             threshold: 0.5,
             temperature: 1.0,
+            bias: 0.0,
+            operating_points: Vec::new(),
         };
         Sums {
             manifest: Manifest {
@@ -45,6 +47,8 @@ impl Sums {
                     symmetric: true,
                     threshold: 0.5,
                     temperature: 1.0,
+                    bias: 0.0,
+                    operating_points: Vec::new(),
                 }],
                 files: Default::default(),
                 provenance: Value::Null,
@@ -231,7 +235,8 @@ fn corpus(folder: &Path) -> PathBuf {
 fn job(folder: &Path, out: Option<PathBuf>) -> Job {
     Job {
         corpus: corpus(folder),
-        format: Format::PubTator,
+        format: Format::Pubtator,
+        options: Default::default(),
         settings: Setting::ALL.to_vec(),
         decisions: 1000,
         per_text: 1000,

@@ -7,6 +7,7 @@ use bie::bundle::MANIFEST;
 
 use super::places::Places;
 use super::{CorpusSource, Evaluation, Recipe};
+use crate::corpus::{Format, Options};
 use crate::error::Result;
 use crate::teacher::NONE;
 
@@ -26,31 +27,13 @@ impl Recipe {
         for (n, corpus) in self.corpora.iter().enumerate() {
             self.check_corpus(at, &n.to_string(), corpus)?;
         }
-        for (n, teacher) in self.teachers.iter().enumerate() {
-            let n = n.to_string();
-            let key = |name| ["teachers", n.as_str(), name];
-            self.need_file(at, &key("path"), &teacher.path)?;
-            at.need(&key("split"), !matches!(teacher.split.as_str(), "dev" | "devel" | "development" | "valid" | "test"), || {
-                format!("split \"{}\" holds the documents that reports are measured on; train on \"train\"", teacher.split)
-            })?;
-            self.check_map(at, &key("map"), &teacher.map)?;
-            at.range(&key("weight"), teacher.weight, 1e-6, 1e6)?;
-        }
-        at.range(
-            &["distillation", "temperature"],
-            self.distillation.temperature,
-            0.1,
-            100.0,
-        )?;
-        at.range(
-            &["distillation", "gold_weight"],
-            self.distillation.gold_weight,
-            0.0,
-            1.0,
-        )?;
+        self.check_teaching(at)?;
         self.check_training(at)?;
         if let Some(evaluation) = &self.evaluation {
             self.check_evaluation(at, &["evaluation"], evaluation)?;
+        }
+        if let Some(calibration) = &self.calibration {
+            calibration.check(self, at)?;
         }
         self.check_update(at)
     }
@@ -61,8 +44,12 @@ impl Recipe {
         key: &[&str],
         evaluation: &Evaluation,
     ) -> Result<()> {
+        self.check_reading(
+            at,
+            key,
+            (&evaluation.path, evaluation.format, &evaluation.options),
+        )?;
         let key = |name| key.iter().copied().chain([name]).collect::<Vec<_>>();
-        self.need_file(at, &key("path"), &evaluation.path)?;
         self.check_map(at, &key("map"), &evaluation.map)?;
         if let Some(labels) = &evaluation.relations_from {
             self.need_file(at, &key("relations_from"), labels)?;
@@ -161,11 +148,21 @@ impl Recipe {
 
     fn check_corpus(&self, at: &Places, n: &str, corpus: &CorpusSource) -> Result<()> {
         let key = |name| ["corpora", n, name];
-        self.need_file(at, &key("path"), &corpus.path)?;
+        self.check_reading(
+            at,
+            &["corpora", n],
+            (&corpus.path, corpus.format, &corpus.options),
+        )?;
         self.check_map(at, &key("map"), &corpus.map)?;
-        at.need(&key("annotates"), !corpus.annotates.is_empty(), || {
-            "name the entity types that the corpus annotates".to_owned()
-        })?;
+        let annotated = corpus.format.is_annotated();
+        at.need(
+            &key("annotates"),
+            corpus.annotates.is_empty() != annotated,
+            || match annotated {
+                true => "name the entity types that the corpus annotates".to_owned(),
+                false => format!("{} holds no annotation", corpus.format),
+            },
+        )?;
         for label in &corpus.annotates {
             at.need(&key("annotates"), self.entity(label).is_some(), || {
                 self.unknown_entity(label)
@@ -181,12 +178,36 @@ impl Recipe {
         Ok(())
     }
 
-    fn check_map(&self, at: &Places, key: &[&str], map: &BTreeMap<String, String>) -> Result<()> {
+    /// What says where a corpus lies and how it is read.
+    fn check_reading(
+        &self,
+        at: &Places,
+        section: &[&str],
+        (path, format, options): (&Path, Format, &Options),
+    ) -> Result<()> {
+        let key = |names: &[&'static str]| {
+            let names = names.iter().copied();
+            section.iter().copied().chain(names).collect::<Vec<_>>()
+        };
+        let resolved = self.resolve(path);
+        at.need(&key(&["path"]), resolved.exists(), || no_file(&resolved))?;
+        match options.misfit(format) {
+            Some((name, why)) => at.need(&key(&["options", name]), false, || why),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn check_map(
+        &self,
+        at: &Places,
+        key: &[&str],
+        map: &BTreeMap<String, String>,
+    ) -> Result<()> {
         for (from, to) in map {
             let key: Vec<&str> = key.iter().copied().chain([from.as_str()]).collect();
             at.need(
                 &key,
-                self.entity(to).is_some() || self.relation(to).is_some(),
+                to.is_empty() || self.entity(to).is_some() || self.relation(to).is_some(),
                 || format!("\"{from}\" is mapped to \"{to}\", which is no type of the schema"),
             )?;
         }
@@ -231,14 +252,9 @@ impl Recipe {
         )
     }
 
-    fn need_file(&self, at: &Places, key: &[&str], path: &Path) -> Result<()> {
+    pub(super) fn need_file(&self, at: &Places, key: &[&str], path: &Path) -> Result<()> {
         let resolved = self.resolve(path);
-        at.need(key, resolved.is_file(), || {
-            format!(
-                "there is no file {}; paths are relative to the recipe's folder",
-                resolved.display()
-            )
-        })
+        at.need(key, resolved.is_file(), || no_file(&resolved))
     }
 
     fn unknown_entity(&self, label: &str) -> String {
@@ -266,4 +282,11 @@ impl Recipe {
             known.join(", ")
         )
     }
+}
+
+fn no_file(path: &Path) -> String {
+    format!(
+        "there is no file {}; paths are relative to the recipe's folder",
+        path.display()
+    )
 }

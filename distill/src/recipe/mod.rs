@@ -10,19 +10,25 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::de::DeTable;
 
+use crate::corpus::{Format, Options};
 use crate::error::{Error, Result};
 use crate::student::trainable::Trainable;
 
 pub mod adapt;
+mod calibration;
 mod check;
 mod frugal;
 mod layers;
 mod places;
+mod teaching;
 mod update;
 
+pub use calibration::Calibration;
 pub use frugal::{Adapters, Freeze};
 pub use layers::Layers;
+pub(crate) use places::line_of;
 use places::{Places, toml_error};
+pub use teaching::{Distillation, EncoderTeacherSource, LayerMap, Rule, TeacherSource};
 pub use update::Update;
 
 /// A checked recipe.
@@ -43,6 +49,9 @@ pub struct Recipe {
     /// Soft labels for documents of `corpora`.
     #[serde(default)]
     pub teachers: Vec<TeacherSource>,
+    /// Trained students that teach this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub encoder_teachers: Vec<EncoderTeacherSource>,
     /// How gold and teacher are mixed.
     #[serde(default)]
     pub distillation: Distillation,
@@ -50,15 +59,23 @@ pub struct Recipe {
     pub training: Training,
     /// Documents that the finished bundle is measured on; never trained on.
     pub evaluation: Option<Evaluation>,
+    /// How scores and thresholds of the finished bundle are fitted; without it they stay the model's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
     /// The base is a bundle that learns something new.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub update: Option<Update>,
     /// What the model learned from, for its card: every corpus, teacher and base, with licence and citation.
     #[serde(default)]
     pub sources: Vec<Source>,
+    /// What the model is for and whom, for its card; a general text if absent.
+    #[serde(default)]
+    pub intended_use: String,
     /// What the model must not be trusted with, for its card.
     #[serde(default)]
     pub limits: String,
+    /// Folder that paths are relative to, itself relative to the recipe's; the recipe's own folder if absent.
+    pub folder: Option<PathBuf>,
     /// The recipe's file; paths are relative to its folder.
     #[serde(skip)]
     file: PathBuf,
@@ -157,75 +174,27 @@ fn half() -> f32 {
     0.5
 }
 
-/// File formats of corpora.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// See [`crate::corpus::pubtator`].
-    PubTator,
-}
-
 /// One corpus to train on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CorpusSource {
-    /// The file.
+    /// The file, or a folder or zip of files.
     pub path: PathBuf,
     /// Its format.
     pub format: Format,
-    /// The corpus's labels (of mentions and relations) to the schema's; a label that is not listed stands for itself.
+    /// How it is read, where its format leaves that open.
+    #[serde(default, skip_serializing_if = "Options::is_default")]
+    pub options: Options,
+    /// The corpus's labels (of mentions and relations) to the schema's; a label that is not listed stands for itself, one that is mapped to
+    /// nothing ("") is left out on purpose.
     #[serde(default)]
     pub map: BTreeMap<String, String>,
     /// Entity types of the schema that the corpus annotates completely; the others are masked in the loss.
+    #[serde(default)]
     pub annotates: Vec<String>,
     /// Relation types of the schema that the corpus annotates completely; a pair without such a relation is a negative.
     #[serde(default)]
     pub gold_relations: Vec<String>,
-}
-
-/// One file of soft labels.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TeacherSource {
-    /// The file, see [`crate::teacher`].
-    pub path: PathBuf,
-    /// Only rows of this split are used; rows that state no split always are.
-    #[serde(default = "TeacherSource::split")]
-    pub split: String,
-    /// The teacher's labels (of entities and relations) to the schema's; a label that is not listed stands for itself.
-    #[serde(default)]
-    pub map: BTreeMap<String, String>,
-    /// Weight against other teachers of the same pair.
-    #[serde(default = "TeacherSource::weight")]
-    pub weight: f32,
-}
-
-impl TeacherSource {
-    fn split() -> String {
-        "train".to_owned()
-    }
-    fn weight() -> f32 {
-        1.0
-    }
-}
-
-/// The loss of a pair is `gold_weight * CE(gold) + (1 - gold_weight) * T^2 * KL(teacher || student)`, both at temperature T.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Distillation {
-    /// Temperature T of teacher and student in the KL term.
-    pub temperature: f32,
-    /// Share of the gold cross-entropy where both exist, 0 to 1.
-    pub gold_weight: f32,
-}
-
-impl Default for Distillation {
-    fn default() -> Self {
-        Distillation {
-            temperature: 2.0,
-            gold_weight: 0.5,
-        }
-    }
 }
 
 /// The optimisation.
@@ -317,10 +286,13 @@ pub struct Source {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
-    /// The file.
+    /// As [`CorpusSource::path`].
     pub path: PathBuf,
     /// Its format.
     pub format: Format,
+    /// As [`CorpusSource::options`].
+    #[serde(default, skip_serializing_if = "Options::is_default")]
+    pub options: Options,
     /// As [`CorpusSource::map`].
     #[serde(default)]
     pub map: BTreeMap<String, String>,
@@ -357,7 +329,9 @@ impl Recipe {
 
     /// A path of the recipe as one that can be opened.
     pub fn resolve(&self, path: &Path) -> PathBuf {
-        self.file.parent().unwrap_or(Path::new("")).join(path)
+        let own = self.file.parent().unwrap_or(Path::new(""));
+        own.join(self.folder.as_deref().unwrap_or(Path::new("")))
+            .join(path)
     }
 
     /// An error at a key (`["student", "max_tokens"]`): what only shows when the recipe meets the files that it names.
@@ -373,6 +347,11 @@ impl Recipe {
         Error::line(&self.file, line, format!("{}: {why}", key.join(".")))
     }
 
+    /// The recipe's file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
     /// Everything that decides the trained weights: all but threads, checkpoint interval, thresholds and what goes into the card. Files stand
     /// by name alone: a folder may move.
     ///
@@ -383,14 +362,27 @@ impl Recipe {
         name(&mut recipe.student.base);
         recipe.corpora.iter_mut().for_each(|c| name(&mut c.path));
         recipe.teachers.iter_mut().for_each(|t| name(&mut t.path));
+        (recipe.encoder_teachers.iter_mut()).for_each(|t| name(&mut t.path));
         let guards = recipe.update.iter_mut().flat_map(|u| &mut u.guards);
-        for evaluation in recipe.evaluation.iter_mut().chain(guards) {
+        // Of the calibration, its own documents: they are held out.
+        let calibration = recipe.calibration.take().and_then(|c| c.corpus);
+        recipe.calibration = calibration.map(|corpus| Calibration {
+            corpus: Some(corpus),
+            ..Calibration::default()
+        });
+        let calibration = recipe.calibration.iter_mut().flat_map(|c| &mut c.corpus);
+        for evaluation in recipe
+            .evaluation
+            .iter_mut()
+            .chain(guards)
+            .chain(calibration)
+        {
             name(&mut evaluation.path);
             evaluation.relations_from.iter_mut().for_each(name);
         }
         let mut value = serde_json::json!(recipe);
         for (at, keys) in [
-            ("", &["sources", "limits"][..]),
+            ("", &["sources", "limits", "intended_use", "folder"][..]),
             ("/training", &["threads", "checkpoint_minutes"]),
         ] {
             if let Some(object) = value.pointer_mut(at).and_then(|o| o.as_object_mut()) {
@@ -410,9 +402,53 @@ impl Recipe {
         value
     }
 
+    /// The thresholds that stand in the recipe's own schema, by type: defaults do not.
+    pub fn given_thresholds(&self) -> BTreeMap<String, f32> {
+        #[derive(Default, Deserialize)]
+        struct Types {
+            #[serde(default)]
+            entities: Vec<Type>,
+            #[serde(default)]
+            relations: Vec<Type>,
+        }
+        #[derive(Deserialize)]
+        struct Type {
+            name: String,
+            threshold: Option<f32>,
+        }
+        #[derive(Default, Deserialize)]
+        struct Given {
+            #[serde(default)]
+            schema: Types,
+        }
+        // The text was read before, with stricter types.
+        let Types {
+            entities,
+            relations,
+        } = toml::from_str::<Given>(&self.text)
+            .unwrap_or_default()
+            .schema;
+        let given = entities.into_iter().chain(relations);
+        given
+            .filter_map(|kind| Some((kind.name, kind.threshold?)))
+            .collect()
+    }
+
+    /// Documents that the run must not be trained on.
+    pub fn held_out(&self) -> impl Iterator<Item = &Evaluation> {
+        let calibration = self.calibration.as_ref().and_then(|c| c.corpus.as_ref());
+        let guards = self.update.iter().flat_map(|u| &u.guards);
+        self.evaluation.iter().chain(calibration).chain(guards)
+    }
+
     /// Index of an entity type.
     pub fn entity(&self, name: &str) -> Option<usize> {
         self.schema.entities.iter().position(|e| e.name == name)
+    }
+
+    /// Whether a corpus's label is neither mapped (to a type, or to nothing on purpose) nor itself a type.
+    pub fn is_unmapped(&self, map: &BTreeMap<String, String>, label: &str) -> bool {
+        !map.contains_key(label) && self.entity(label).is_none() && self.relation(label).is_none()
     }
 
     /// Index of a relation type.

@@ -13,7 +13,7 @@ pub(super) fn toml_error(file: &Path, text: &str, e: &toml::de::Error) -> Error 
 }
 
 /// Line (from 1) of a byte offset.
-fn line_of(text: &str, offset: usize) -> usize {
+pub(crate) fn line_of(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|b| *b == b'\n').count()
 }
 

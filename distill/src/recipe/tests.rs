@@ -63,6 +63,10 @@ fn a_recipe_is_read_with_its_defaults() {
     );
     assert!(recipe.identity().pointer("/training/threads").is_none());
     assert!(recipe.identity().pointer("/training/epochs").is_some());
+    assert!(
+        recipe.identity().pointer("/corpora/0/options").is_none(),
+        "a checkpoint of an older recipe is still of this one"
+    );
 }
 
 #[test]
@@ -119,9 +123,9 @@ fn every_mistake_is_named_with_its_line() {
         ),
         (
             "format = \"pubtator\"",
-            "format = \"brat\"",
+            "format = \"word\"",
             25,
-            "unknown variant `brat`",
+            "unknown variant `word`",
         ),
         (
             "CID = \"causes\"",
@@ -134,6 +138,30 @@ fn every_mistake_is_named_with_its_line() {
             "annotates = []",
             27,
             "name the entity types",
+        ),
+        (
+            "format = \"pubtator\"",
+            "format = \"csv\"\noptions = { id_column = \"id\" }",
+            26,
+            "name the column that holds the text",
+        ),
+        (
+            "format = \"pubtator\"",
+            "format = \"text\"\noptions = { one_per_lines = true }",
+            26,
+            "unknown field `one_per_lines`",
+        ),
+        (
+            "format = \"pubtator\"",
+            "format = \"pubtator\"\noptions = { tags = \"io\" }",
+            26,
+            "a setting of conll, not of pubtator",
+        ),
+        (
+            "format = \"pubtator\"",
+            "format = \"text\"",
+            27,
+            "text holds no annotation",
         ),
         (
             "gold_relations = [\"causes\"]",

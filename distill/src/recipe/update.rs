@@ -1,5 +1,5 @@
-//! The section `[update]`: an existing bundle learns something new. `student.base` is then that bundle, and the schema is the bundle's,
-//! with the types that the recipe adds.
+//! The section `[update]`: an existing bundle learns something new. `student.base` is then that bundle, which also is a teacher, and the
+//! schema is the bundle's, with the types that the recipe adds.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use bie::bundle::{MANIFEST, Manifest};
 use serde::{Deserialize, Serialize};
 
 use super::places::Places;
-use super::{EntityType, Evaluation, Recipe, RelationType};
+use super::{EncoderTeacherSource, EntityType, Evaluation, Recipe, RelationType};
 use crate::error::{Error, Result};
 
 /// What an update may cost.
@@ -64,6 +64,12 @@ impl Recipe {
             .map(|old| take(&mut stated, |new| new.name == old.name).unwrap_or(old))
             .collect();
         self.schema.relations.append(&mut stated);
+        // What it knew is what it is to go on saying, wherever the new documents do not say otherwise.
+        let base = &self.student.base;
+        if !self.encoder_teachers.iter().any(|t| t.path == *base) {
+            self.encoder_teachers
+                .push(EncoderTeacherSource::answers(base));
+        }
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use bie::bundle::{MANIFEST, Manifest};
+use bie::bundle::{MANIFEST, Manifest, TOKENIZER};
 use bie::encode::Encoder;
 
 use super::bundled::Bundled;
@@ -78,6 +78,19 @@ impl Base {
             }),
         })
     }
+}
+
+/// The tokenizer of a base, which is all that looking at texts needs.
+///
+/// # Errors
+/// The error names the file and what is wrong in it.
+pub fn tokenizer(folder: &Path) -> Result<Encoder> {
+    if !folder.join(MANIFEST).is_file() {
+        return read_tokenizer(folder, &read_config(folder)?);
+    }
+    let path = folder.join(TOKENIZER);
+    let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
+    Encoder::from_bytes(&bytes).map_err(|e| Error::file(&path, e.to_string()))
 }
 
 impl Config {

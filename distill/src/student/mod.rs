@@ -111,7 +111,13 @@ impl<'a> Net<'a> {
     }
 
     /// y = x Wᵀ + b in full precision, W stored `[outputs, inputs]`.
-    fn linear(&mut self, x: Tensor, name: &str, inputs: usize, outputs: usize) -> Tensor {
+    pub(crate) fn linear(
+        &mut self,
+        x: Tensor,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+    ) -> Tensor {
         let w = self.parameter(&format!("{name}.weight"), &[outputs, inputs]);
         let b = self.parameter(&format!("{name}.bias"), &[outputs]);
         self.graph.gemm(x, w, Some(b), false, true)

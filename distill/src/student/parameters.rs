@@ -95,6 +95,19 @@ impl Parameters {
         p
     }
 
+    /// Adds one linear layer (normal, σ 0.02; biases 0).
+    pub fn add_linear(
+        &mut self,
+        name: &str,
+        inputs: usize,
+        outputs: usize,
+        mut normal: impl FnMut() -> f32,
+    ) {
+        let w = (0..inputs * outputs).map(|_| 0.02 * normal()).collect();
+        self.insert(format!("{name}.weight"), &[outputs, inputs], w);
+        self.insert(format!("{name}.bias"), &[outputs], vec![0.0; outputs]);
+    }
+
     /// Adds the heads' weights (normal, σ 0.02; biases 0).
     pub fn add_heads(
         &mut self,
@@ -104,9 +117,7 @@ impl Parameters {
         width: usize,
     ) {
         let mut layer = |p: &mut Parameters, name: &str, inputs: usize, outputs: usize| {
-            let w = (0..inputs * outputs).map(|_| 0.02 * normal()).collect();
-            p.insert(format!("{name}.weight"), &[outputs, inputs], w);
-            p.insert(format!("{name}.bias"), &[outputs], vec![0.0; outputs]);
+            p.add_linear(name, inputs, outputs, &mut normal);
         };
         layer(self, "heads.entities", width, 3 * types);
         if let Some(h) = relations {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::batch::{Weights, assemble};
 use super::dropout::{self, Draw};
-use super::step::{Step, StepSpec};
+use super::step::{Step, StepSpec, Terms};
 use super::trainer::Sums;
 use crate::dataset::Item;
 use crate::error::Result;
@@ -117,6 +117,7 @@ pub fn run(job: &Job) -> Result<Report> {
         dropout: 0.1,
         temperature: 1.0,
         trainable: job.trainable,
+        terms: Terms::default(),
     };
     let mut step = Step::new(spec, job.threads)?;
     let trained: Vec<Parameter> = parameters
@@ -144,7 +145,7 @@ pub fn run(job: &Job) -> Result<Report> {
         for part in 0..job.accumulate {
             let start = Instant::now();
             let weights = Weights::of(&items, 1.0, 1.0);
-            let data = assemble(&items, weights, batch, types, 1, &Distillation::default());
+            let data = assemble(&items, weights, &[], step.spec(), &Distillation::default());
             let start = lap(start, &mut seconds.batch);
             let draw = Draw {
                 count: step.masks(),
@@ -211,6 +212,7 @@ fn item(window: usize, tokens: usize, types: usize) -> Item {
         ids: (0..tokens).map(word).collect(),
         tags: (0..tokens * types).map(|i| (i % 3) as u8).collect(),
         tag_weight: vec![1.0; tokens * types],
+        teacher_tags: Vec::new(),
         mentions: Vec::new(),
         entities: Vec::new(),
         entity_type: Vec::new(),

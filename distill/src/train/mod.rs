@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod bench;
 pub(crate) mod dropout;
+pub mod features;
 pub mod losses;
 pub mod run;
 pub mod step;

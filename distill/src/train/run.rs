@@ -7,6 +7,7 @@ use bie::encode::Encoder;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
+use super::features::SCAFFOLD;
 use super::losses::Epoch;
 use super::supervised::Supervised;
 use super::trainer::{self, Plan, Trained};
@@ -19,6 +20,7 @@ use crate::student::base::{Base, Learned};
 use crate::student::encoder::Config;
 use crate::student::heads::RelationHead;
 use crate::student::parameters::Parameters;
+use crate::teacher::encoder::EncoderTeachers;
 
 /// What a finished run hands on.
 pub struct Run {
@@ -45,7 +47,7 @@ pub struct Run {
 /// The recipe, a data file, the base weights or every checkpoint is bad (nothing has been trained then); the folder holds another run;
 /// the loss is no longer a number (the last checkpoint stays); the disk is full.
 pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
-    let recipe = Recipe::read(recipe)?;
+    let mut recipe = Recipe::read(recipe)?;
     let base = recipe.resolve(&recipe.student.base);
     let Base {
         config,
@@ -62,7 +64,9 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
         check_sizes(&recipe, config, kept.len())?;
         Ok(kept)
     })?;
-    let data = dataset::load(&recipe, &tokenizer)?;
+    let cache = out.join("teacher-cache");
+    let mut teachers = EncoderTeachers::open(&mut recipe, &config, &tokenizer, &cache)?;
+    let data = dataset::load(&recipe, &tokenizer, &mut teachers)?;
     let folder = Folder::open(&out.join("checkpoints"))?;
     if !resume && !folder.list()?.is_empty() {
         return Err(Error::Usage(format!(
@@ -79,13 +83,16 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
     }
     let trainable = recipe.student.trainable();
     parameters.add_adapters(&config, &trainable, || normal(&mut random));
+    for feature in teachers.features() {
+        feature.add_projection(&mut parameters, &config, || normal(&mut random));
+    }
     let plan = plan(&recipe, &parameters);
     let checkpoint = if resume {
         folder.load(&plan.identity)?
     } else {
         None
     };
-    let mut task = Supervised::new(&recipe, &config, relations, &data)?;
+    let mut task = Supervised::new(&recipe, &config, relations, &data, teachers)?;
     eprintln!("distill: {}", data.summary);
     let Some(trained) = trainer::train(&mut task, parameters, &plan, &folder, checkpoint)? else {
         eprintln!("distill: stopped by a signal; the state is saved, go on with --resume");
@@ -98,6 +105,7 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
     if let Some(adapters) = &recipe.student.adapters {
         parameters.merge_adapters(adapters);
     }
+    parameters.0.retain(|name, _| !name.starts_with(SCAFFOLD));
     let data = data.summary.to_string();
     Ok(Some(Run {
         recipe,
@@ -186,7 +194,7 @@ fn plan(recipe: &Recipe, parameters: &Parameters) -> Plan {
         .iter()
         .filter(|(name, _)| trainable.trains(name));
     let trained = trained.map(|(name, p)| {
-        let rate = if name.starts_with("heads.") {
+        let rate = if name.starts_with("heads.") || name.starts_with(SCAFFOLD) {
             t.head_rate
         } else {
             t.encoder_rate

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::features::{Feature, Kind};
 use super::losses::Losses;
 use super::trainer::{Part, gradient_name};
 use crate::error::Result;
@@ -28,11 +29,27 @@ pub struct StepSpec {
     pub batch: usize,
     /// Probability of dropout.
     pub dropout: f32,
-    /// Temperature at which the teacher's relation labels are met (Hinton et al. 2015).
+    /// Temperature at which the teacher's labels are met (Hinton et al. 2015).
     pub temperature: f32,
     /// What training changes.
     pub trainable: Trainable,
+    /// What else is in the loss.
+    pub terms: Terms,
 }
+
+/// The terms of the loss beside the cross-entropies with gold and with the teachers' relations. What is not asked for is not in the graph.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Terms {
+    /// Cross-entropy with the teachers' tags.
+    pub teacher_entities: bool,
+    /// Cross-entropy between the teachers' evidence and the pair attention.
+    pub rationale: bool,
+    /// Hidden states and attention maps, of all encoder teachers.
+    pub features: Vec<Feature>,
+}
+
+/// Added to the pair attention before the logarithm: what the head itself adds to its sums.
+const FLOOR: f32 = 1e-5;
 
 /// A batch of windows, padded to the longest; token (l, b) is row `l × batch + b`. Targets carry their weights, so the
 /// loss is a plain sum and what is masked is 0.
@@ -66,6 +83,14 @@ pub struct Batch {
     pub gold: Vec<f32>,
     /// `[B·P, R+1]`, softened by the temperature.
     pub teacher: Vec<f32>,
+    /// `[L·B, K, 3]`, softened by the temperature; see [`Terms::teacher_entities`].
+    pub teacher_tags: Vec<f32>,
+    /// `[B·P, L]`; see [`Terms::rationale`].
+    pub evidence: Vec<f32>,
+    /// `[L·B, 1]`: 1/n on the n tokens that are not padding; see [`Terms::features`].
+    pub mask: Vec<f32>,
+    /// The teacher's values of each of [`Terms::features`], as [`Feature::input`] describes them.
+    pub features: Vec<Vec<f32>>,
     /// Tokens that are not padding.
     pub tokens: usize,
 }
@@ -122,6 +147,14 @@ impl Step {
             .input("tags", DType::F32, shape![tokens, spec.types, 3]);
         let mut total = cross_entropy(&mut net, logits, tags, 1.0);
         net.graph.output("loss of entities", total);
+        let t = spec.temperature;
+        if spec.terms.teacher_entities {
+            let shape = shape![tokens, spec.types, 3];
+            let theirs = net.graph.input("teacher_tags", DType::F32, shape);
+            let soft = net.graph.scale(logits, 1.0 / t);
+            let loss = cross_entropy(&mut net, soft, theirs, t * t);
+            total = add(&mut net, total, "teacher_entities", &[loss]);
+        }
 
         if let Some(head) = spec.relations {
             let (m, n, p) = (Dim::new(1, "M"), Dim::new(1, "N"), Dim::new(batch, "P"));
@@ -138,10 +171,9 @@ impl Step {
             let bias = g.input("label_bias", DType::F32, labels.to_vec());
             let gold = g.input("gold", DType::F32, labels.to_vec());
             let teacher = g.input("teacher", DType::F32, labels.to_vec());
-            let (logits, _) = relation_logits(&mut net, head, &inputs, batch);
+            let (logits, attention) = relation_logits(&mut net, head, &inputs, batch);
             let masked = net.graph.add(logits, bias);
             let from_gold = cross_entropy(&mut net, masked, gold, 1.0);
-            let t = spec.temperature;
             let soft = net.graph.scale(logits, 1.0 / t);
             let soft = net.graph.add(soft, bias);
             let from_teacher = cross_entropy(&mut net, soft, teacher, t * t);
@@ -149,6 +181,28 @@ impl Step {
             net.graph.output("loss of teacher", from_teacher);
             total = net.graph.add(total, from_gold);
             total = net.graph.add(total, from_teacher);
+            if spec.terms.rationale {
+                let g = &mut net.graph;
+                let evidence = g.input("evidence", DType::F32, shape![p, length]);
+                let floor = g.scalar(FLOOR);
+                let attention = g.add(attention, floor);
+                let log = g.log(attention);
+                let product = g.mul(log, evidence);
+                let sum = g.sum_all(product);
+                let loss = g.scale(sum, -1.0);
+                total = add(&mut net, total, "rationale", &[loss]);
+            }
+        }
+        if !spec.terms.features.is_empty() {
+            let mask = net.graph.input("mask", DType::F32, shape![tokens, 1]);
+            for term in FEATURE_TERMS {
+                let of_term = spec.terms.features.iter().enumerate();
+                let losses: Vec<Tensor> = of_term
+                    .filter(|(_, f)| f.term() == term)
+                    .map(|(n, f)| f.loss(&mut net, n, &spec.encoder, &encoded, batch, mask))
+                    .collect();
+                total = add(&mut net, total, term, &losses);
+            }
         }
 
         // Tables: the gradient of the picked rows is the table's own, without its zeros.
@@ -216,6 +270,8 @@ impl Step {
             ("pair", vec![b * p]),
             ("labels", vec![b * p, labels]),
             ("mask", vec![rows, d]),
+            ("row", vec![rows, 1]),
+            ("evidence", vec![b * p, l]),
         ]);
         let mut feeds = vec![
             ("ids", Feed::I64(&shapes["ids"], &batch.ids)),
@@ -245,6 +301,29 @@ impl Step {
                 ("teacher", Feed::F32(&shapes["labels"], &batch.teacher)),
             ]);
         }
+        let terms = &s.terms;
+        if terms.teacher_entities {
+            feeds.push((
+                "teacher_tags",
+                Feed::F32(&shapes["tags"], &batch.teacher_tags),
+            ));
+        }
+        if s.relations.is_some() && terms.rationale {
+            feeds.push(("evidence", Feed::F32(&shapes["evidence"], &batch.evidence)));
+        }
+        let feature_shape = |f: &Feature| match f.kind {
+            Kind::Hidden { width } => vec![rows, width],
+            Kind::Attention { maps } => vec![b, maps, l, l],
+        };
+        let features: Vec<(String, Vec<usize>)> = (terms.features.iter().enumerate())
+            .map(|(n, f)| (Feature::input(n), feature_shape(f)))
+            .collect();
+        if terms.features.iter().any(|f| f.term() == "hidden") {
+            feeds.push(("mask", Feed::F32(&shapes["row"], &batch.mask)));
+        }
+        for ((name, shape), values) in features.iter().zip(&batch.features) {
+            feeds.push((name, Feed::F32(shape, values)));
+        }
         for (name, mask) in self.masks.iter().zip(masks.chunks(rows * d)) {
             feeds.push((name, Feed::F32(&shapes["mask"], mask)));
         }
@@ -253,17 +332,19 @@ impl Step {
                 feeds.push((name, Feed::F32(&p.shape, &p.data)));
             }
         }
-        let with_relations = s.relations.is_some();
+        let mut names = vec!["entities"];
+        names.extend(terms.teacher_entities.then_some("teacher_entities"));
+        if s.relations.is_some() {
+            names.extend(["gold", "teacher"]);
+            names.extend(terms.rationale.then_some("rationale"));
+        }
+        let has = |term: &&&str| terms.features.iter().any(|f| f.term() == **term);
+        names.extend(FEATURE_TERMS.iter().filter(has));
         let outputs = self.session.run(&feeds)?;
-        let scalar = |name: &str| {
-            outputs
-                .get(name)
-                .map(|(_, v)| v.first().copied().unwrap_or(f32::NAN))
-        };
-        let mut losses = vec![("entities", scalar("loss of entities")?)];
-        if with_relations {
-            losses.push(("gold", scalar("loss of gold")?));
-            losses.push(("teacher", scalar("loss of teacher")?));
+        let mut losses = Vec::with_capacity(names.len());
+        for name in names {
+            let (_, values) = outputs.get(&format!("loss of {name}"))?;
+            losses.push((name, values.first().copied().unwrap_or(f32::NAN)));
         }
         Ok(Part {
             outputs,
@@ -272,6 +353,19 @@ impl Step {
             tokens: batch.tokens,
         })
     }
+}
+
+/// The terms of [`Terms::features`].
+const FEATURE_TERMS: [&str; 2] = ["hidden", "attention"];
+
+/// Adds losses to the total, and their sum to the outputs as one term.
+fn add(net: &mut Net<'_>, total: Tensor, term: &str, losses: &[Tensor]) -> Tensor {
+    let g = &mut net.graph;
+    let Some(sum) = losses.iter().copied().reduce(|a, b| g.add(a, b)) else {
+        return total;
+    };
+    g.output(&format!("loss of {term}"), sum);
+    g.add(total, sum)
 }
 
 /// −k Σ target ∘ log softmax(logits).

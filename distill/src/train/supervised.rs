@@ -1,8 +1,8 @@
 //! Training on windows with targets: what gold and teachers say of entities and relations.
 
-use super::batch::{Weights, assemble};
+use super::batch::{Weights, assemble, learns_tags};
 use super::dropout::{self, Draw};
-use super::step::{Batch, Step, StepSpec};
+use super::step::{Batch, Step, StepSpec, Terms};
 use super::trainer::{Part, Task};
 use crate::dataset::{self, Dataset, Item};
 use crate::error::Result;
@@ -10,11 +10,13 @@ use crate::recipe::Recipe;
 use crate::student::encoder::Config;
 use crate::student::heads::RelationHead;
 use crate::student::parameters::Parameters;
+use crate::teacher::encoder::EncoderTeachers;
 
 /// Batches of a dataset through the student's training step.
 pub struct Supervised<'a> {
     recipe: &'a Recipe,
     data: &'a Dataset,
+    teachers: EncoderTeachers,
     step: Step,
     /// The epoch whose order `steps` is.
     epoch: Option<u64>,
@@ -24,7 +26,7 @@ pub struct Supervised<'a> {
 }
 
 impl<'a> Supervised<'a> {
-    /// Builds the step's graph.
+    /// Builds the step's graph, of the terms that have a weight and something to say.
     ///
     /// # Errors
     /// The runtime is missing or refuses the graph.
@@ -33,19 +35,30 @@ impl<'a> Supervised<'a> {
         config: &Config,
         relations: Option<RelationHead>,
         data: &'a Dataset,
+        teachers: EncoderTeachers,
     ) -> Result<Self> {
+        let (t, d) = (&recipe.training, &recipe.distillation);
+        let evidence = |item: &Item| item.pairs.iter().any(|p| p.evidence.is_some());
+        let terms = Terms {
+            teacher_entities: t.entity_loss_weight > 0.0 && learns_tags(&data.items, d),
+            rationale: t.relation_loss_weight * d.rationale_weight > 0.0
+                && data.items.iter().any(evidence),
+            features: teachers.features().cloned().collect(),
+        };
         let spec = StepSpec {
             encoder: config.clone(),
             types: recipe.schema.entities.len(),
             relations,
             batch: recipe.training.batch_documents,
             dropout: recipe.student.dropout,
-            temperature: recipe.distillation.temperature,
+            temperature: d.temperature,
             trainable: recipe.student.trainable(),
+            terms,
         };
         Ok(Supervised {
             recipe,
             data,
+            teachers,
             step: Step::new(spec, recipe.training.threads)?,
             epoch: None,
             steps: Vec::new(),
@@ -68,18 +81,26 @@ impl<'a> Supervised<'a> {
     }
 
     /// The windows of a part of a step.
-    fn batch(&mut self, step: u64, part: u64) -> Batch {
+    fn batch(&mut self, step: u64, part: u64) -> Result<Batch> {
         let (whole, t) = (self.windows(step), &self.recipe.training);
         let spec = self.step.spec();
-        let items = whole.chunks(spec.batch).nth(part as usize);
-        assemble(
-            items.unwrap_or_default(),
+        let items = whole
+            .chunks(spec.batch)
+            .nth(part as usize)
+            .unwrap_or_default();
+        let mut features = Vec::new();
+        if self.teachers.features().next().is_some() {
+            for item in items {
+                features.push(self.teachers.values(&item.ids)?);
+            }
+        }
+        Ok(assemble(
+            items,
             Weights::of(&whole, t.entity_loss_weight, t.relation_loss_weight),
-            spec.batch,
-            spec.types,
-            self.recipe.schema.relations.len() + 1,
+            &features,
+            spec,
             &self.recipe.distillation,
-        )
+        ))
     }
 }
 
@@ -94,7 +115,7 @@ impl Task for Supervised<'_> {
     }
 
     fn run(&mut self, parameters: &Parameters, step: u64, part: u64) -> Result<Part<'_>> {
-        let batch = self.batch(step, part);
+        let batch = self.batch(step, part)?;
         let spec = self.step.spec();
         let draw = Draw {
             count: self.step.masks(),
