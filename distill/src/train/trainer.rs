@@ -142,6 +142,9 @@ pub struct Changed {
     pub changes: Vec<Change>,
 }
 
+/// A state is sound if the loss of the batch that it learned from is at most so many times the highest typical one.
+const SOUND: f32 = 2.0;
+
 /// Gradients vary more than losses, and clipping tames what passes.
 pub const NORM: f32 = 100.0;
 
@@ -186,7 +189,9 @@ pub fn train(
         trainer.run(task, &mut saver, &stop)
     });
     progress::end_at_once();
-    Ok(finished?.then_some(Trained {
+    // A signal during the last step or save ends the run, too: what follows is resumed.
+    let finished = finished? && !stop.load(Ordering::Relaxed);
+    Ok(finished.then_some(Trained {
         parameters: trainer.parameters,
         curve: trainer.kept.curve,
         changes: trainer.kept.changes,
@@ -249,13 +254,11 @@ impl Trainer<'_> {
             }
         }
         progress.finish();
-        // A signal in the very last step also ends the run here: what follows is resumed, too.
-        let finished = self.done >= total && !stop.load(Ordering::Relaxed);
         if self.done > before {
             saver.finish(&self.state(), &self.tensors(), stop, false)?;
             eprintln!("distill: {}", saver.summary());
         }
-        Ok(finished)
+        Ok(self.done >= total)
     }
 
     /// What to say of a step that diverged, and which state to keep. Nothing has moved in that step; but if the step before it went too far, it shows only now,
@@ -290,9 +293,9 @@ impl Trainer<'_> {
         ))
     }
 
-    /// Whether the last batch that was learned from has a loss within the limits.
+    /// Whether the last batch that was learned from has a usual loss.
     fn is_sound(&self, task: &mut impl Task) -> bool {
-        let limit = self.kept.losses.limit(self.plan.explosion);
+        let limit = self.kept.losses.limit(SOUND);
         let mut losses = Losses::default();
         let step = self.done - 1;
         (0..task.parts(step).max(1)).all(|part| {
