@@ -226,32 +226,22 @@ impl Bundle {
         let hash = hex_digest(&json);
 
         let staging = beside(dir, "tmp");
-        let io = |action, path: &Path| {
-            let path = path.display().to_string();
-            move |source| Error::Io {
-                action,
-                path,
-                source,
-            }
-        };
         if staging.exists() {
             fs::remove_dir_all(&staging).map_err(io("remove", &staging))?;
         }
-        fs::create_dir_all(&staging).map_err(io("create", &staging))?;
         let hash_line = format!("{hash}  {MANIFEST}\n");
         let own = [
             (MANIFEST, json.as_slice()),
             (MANIFEST_HASH, hash_line.as_bytes()),
         ];
-        for (name, bytes) in files
+        let files = files
             .iter()
-            .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
-            .chain(own)
-        {
-            let path = staging.join(name);
-            write_synced(&path, bytes).map_err(io("write", &path))?;
+            .map(|(name, bytes)| (name.as_str(), bytes.as_slice()));
+        if let Err(error) = stage(&staging, files.chain(own)) {
+            // It may be the room that is missing.
+            let _ = fs::remove_dir_all(&staging);
+            return Err(error);
         }
-        sync(&staging).map_err(io("write", &staging))?;
 
         let replaced = beside(dir, "old");
         if dir.exists() {
@@ -261,15 +251,40 @@ impl Bundle {
             if replaced.exists() && !dir.exists() {
                 let _ = fs::rename(&replaced, dir); // put back what was there; the first failure is the one to report
             }
+            let _ = fs::remove_dir_all(&staging);
             return Err(io("write", dir)(source));
         }
-        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            sync(parent).map_err(io("write", parent))?;
-        }
+        let parent = parent_of(dir);
+        sync(parent).map_err(io("write", parent))?;
         if replaced.exists() {
             fs::remove_dir_all(&replaced).map_err(io("remove", &replaced))?;
         }
         Ok(hash)
+    }
+
+    /// Puts right what a killed [`Bundle::write`] to `dir` has left beside it: a bundle that was put aside comes back if none is in its place, the
+    /// rest is removed. Only for one who knows that nobody writes there.
+    pub fn tidy(dir: &Path) -> Result<()> {
+        let folder = parent_of(dir);
+        let entries = match fs::read_dir(folder) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(io("read", folder))?,
+        };
+        let name = dir.file_name().unwrap_or_default().to_string_lossy();
+        for entry in entries.flatten() {
+            let (rest, path) = (entry.file_name(), entry.path());
+            let rest = rest.to_string_lossy();
+            let is = |role: &str| {
+                rest.strip_prefix(&format!("{name}.{role}-"))
+                    .is_some_and(|process| process.parse::<u32>().is_ok())
+            };
+            if is("old") && !dir.exists() {
+                fs::rename(&path, dir).map_err(io("rename", &path))?;
+            } else if is("old") || is("tmp") {
+                fs::remove_dir_all(&path).map_err(io("remove", &path))?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -475,6 +490,32 @@ fn beside(dir: &Path, role: &str) -> PathBuf {
     dir.with_file_name(name)
 }
 
+fn parent_of(dir: &Path) -> &Path {
+    dir.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
+}
+
+/// Writes a folder of files, all of it on the disk.
+fn stage<'a>(dir: &Path, files: impl Iterator<Item = (&'a str, &'a [u8])>) -> Result<()> {
+    fs::create_dir_all(dir).map_err(io("create", dir))?;
+    for (name, bytes) in files {
+        let path = dir.join(name);
+        write_synced(&path, bytes).map_err(io("write", &path))?;
+    }
+    sync(dir).map_err(io("write", dir))
+}
+
+/// For `map_err`.
+fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.display().to_string();
+    move |source| Error::Io {
+        action,
+        path,
+        source,
+    }
+}
+
 fn write_synced(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = fs::File::create(path)?;
     file.write_all(bytes)?;
@@ -580,6 +621,24 @@ mod tests {
         );
         let line = fs::read_to_string(dir.join(MANIFEST_HASH)).unwrap();
         assert_eq!(line, format!("{hash}  manifest.json\n"));
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_put_right() {
+        let (folder, dir, hash) = written();
+        let beside = |name: &str| folder.path().join(name);
+        fs::rename(&dir, beside("model.bundle.old-7")).unwrap();
+        for other in ["model.bundle.tmp-7", "model.bundle.tmp-mine"] {
+            fs::create_dir(beside(other)).unwrap();
+        }
+        Bundle::tidy(&dir).unwrap();
+        assert_eq!(Bundle::open(&dir).unwrap().hash, hash);
+        assert!(!beside("model.bundle.tmp-7").exists());
+        assert!(beside("model.bundle.tmp-mine").exists(), "not ours");
+        fs::create_dir(beside("model.bundle.old-8")).unwrap();
+        Bundle::tidy(&dir).unwrap();
+        assert!(!beside("model.bundle.old-8").exists());
+        Bundle::tidy(Path::new("no such folder/bundle")).unwrap();
     }
 
     #[test]

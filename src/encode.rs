@@ -176,6 +176,11 @@ impl Encoder {
         self.tokenizer.token_to_id(token)
     }
 
+    /// The piece of an id, `##` before it if it continues a word.
+    pub fn piece(&self, id: u32) -> Option<String> {
+        self.tokenizer.id_to_token(id)
+    }
+
     /// Number of ids: every id is below it.
     pub fn vocabulary_size(&self) -> usize {
         self.tokenizer.get_vocab_size(true)

@@ -22,6 +22,7 @@ mod soft;
 mod spans;
 
 pub use agreement::{Agreement, Agreements, Kind};
+pub(crate) use order::batches;
 pub use order::epoch_batches;
 use soft::{Row, Stated, TagVoice, Teachers, Voice, mean_tags};
 
@@ -190,12 +191,9 @@ pub fn load(
         dataset.summary.duplicates += read.duplicates;
         dataset.summary.defects += read.defects.len();
         let before = dataset.items.len();
-        let asked = (!encoder_teachers.is_empty())
-            .then(|| progress::count("documents that the teachers read"));
+        let tick = progress::count("documents cut into windows");
         for (n, document) in read.documents.iter().enumerate() {
-            if let Some(asked) = &asked {
-                asked(n + 1, read.documents.len());
-            }
+            tick(n + 1, read.documents.len());
             if held_out.contains(&document.id) || held_out.contains(&document.text) {
                 dataset.summary.held_out += 1;
                 continue;

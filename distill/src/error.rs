@@ -48,6 +48,12 @@ pub enum Error {
     /// Training went wrong although its input was well-formed (a loss that is not a number, a graph that does not fit).
     #[error("{0}")]
     Training(String),
+    /// The training itself broke down: a loss or gradient that is no number, or far beyond what it was. The last sound state is kept.
+    #[error("{0}")]
+    Diverged(String),
+    /// SIGINT or SIGTERM came (its number), and what was done is saved.
+    #[error("stopped by {}; the state is saved, go on with --resume", if *.0 == 2 { "SIGINT" } else { "SIGTERM" })]
+    Stopped(i32),
     /// The library under `distill` failed.
     #[error(transparent)]
     Library(#[from] bie::Error),
@@ -81,9 +87,12 @@ impl Error {
         }
     }
 
-    /// The process's exit code: 1 the input or the data is bad, 2 usage, 3 environment.
+    /// The process's exit code: 1 the input or the data is bad, 2 usage, 3 environment, 4 the training diverged, 130 and 143 SIGINT and SIGTERM
+    /// (what a shell reports of a program that they ended).
     pub fn exit_code(&self) -> u8 {
         match self {
+            Error::Diverged(_) => 4,
+            Error::Stopped(signal) => u8::try_from(128 + signal).unwrap_or(1),
             Error::Usage(_) => 2,
             Error::Environment(_) => 3,
             Error::Library(error) if (200..300).contains(&(error.status() as i32)) => 3,
@@ -104,6 +113,13 @@ mod tests {
     fn exit_codes_are_the_documented_ones() {
         assert_eq!(Error::Usage("".into()).exit_code(), 2);
         assert_eq!(Error::line(Path::new("a"), 3, "bad").exit_code(), 1);
+        assert_eq!(Error::Diverged("".into()).exit_code(), 4);
+        assert_eq!(Error::Stopped(15).exit_code(), 143);
+        assert!(
+            Error::Stopped(2)
+                .to_string()
+                .starts_with("stopped by SIGINT; ")
+        );
         assert_eq!(Error::Environment("no runtime".into()).exit_code(), 3);
         assert_eq!(
             Error::from(bie::Error::Runtime("no runtime".into())).exit_code(),

@@ -202,11 +202,10 @@ pub(crate) fn relation_inputs(
 /// The tokenizer cannot be written.
 pub fn files(run: &Run, precision: Precision) -> Result<BTreeMap<String, Vec<u8>>> {
     let types = run.recipe.schema.entities.len();
-    let encoder = encoder_graph(&run.config, types, &run.parameters, precision);
-    let mut files = BTreeMap::from([
-        (TOKENIZER.to_owned(), run.tokenizer.to_json()?),
-        (ENCODER.to_owned(), encoder.to_onnx("encoder")),
-    ]);
+    let mut files = BTreeMap::from([(TOKENIZER.to_owned(), run.tokenizer.to_json()?)]);
+    // One graph at a time: each holds a copy of the weights.
+    let encoder = encoder_graph(&run.config, types, &run.parameters, precision).to_onnx("encoder");
+    files.insert(ENCODER.to_owned(), encoder);
     if let Some(head) = run.relations {
         let graph = relations_graph(head, &run.parameters);
         files.insert(RELATIONS.to_owned(), graph.to_onnx("relations"));

@@ -10,8 +10,10 @@ use crate::card::{self, Figures};
 use crate::error::{Error, Result};
 use crate::eval::Report;
 use crate::export::{self, Precision};
+use crate::memory;
+use crate::progress;
 use crate::report::{self, Remembered};
-use crate::train::{self, Run};
+use crate::train::{self, How, Run};
 use crate::update::{self, guard::Forgetting};
 
 /// F1 that int8 may lose against fp32 before it is said aloud.
@@ -21,19 +23,18 @@ const TOLERANCE: f64 = 0.005;
 const CANDIDATE: &str = ".candidate";
 
 /// `distill train`: trains, writes OUT/fp32 and OUT/int8, each measured by the recipe's evaluation, and the report.
-/// Whether it came to the end (and not to a signal).
 ///
 /// # Errors
-/// As [`train::train`]; a bundle or the report cannot be written or read back.
-pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<bool> {
-    let Some(run) = train::train(recipe, out, resume)? else {
-        return Ok(false);
+/// As [`train::train`]; SIGINT or SIGTERM came; a bundle or the report cannot be written or read back.
+pub fn train(recipe: &Path, out: &Path, how: &How) -> Result<()> {
+    let Some(run) = train::train(recipe, out, how)? else {
+        return Err(progress::stopped());
     };
     let recipe = &run.recipe;
     let file = std::path::absolute(recipe.file()).map_err(Error::io("find", recipe.file()))?;
     let remembered = Remembered {
         recipe: file,
-        time: None,
+        time: Some(run.time),
     };
     remembered.write(out)?;
     let mut bundles = Vec::new();
@@ -44,6 +45,7 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<bool> {
     };
     for precision in [Precision::Float, Precision::Int8] {
         let dir = place.join(precision.as_str());
+        Bundle::tidy(&dir)?;
         // Measured through libbie as a host would use it, so the bundle is written first and its figures afterwards.
         let mut files = export::files(&run, precision)?;
         let mut lost = None;
@@ -92,6 +94,9 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<bool> {
         .iter()
         .filter_map(|b| Some(&b.measured.as_ref()?.report))
         .collect();
+    if let Some(peak) = memory::peak() {
+        eprintln!("distill: memory, {} at most in all", memory::show(peak));
+    }
     if let [float, int8] = reports.as_slice() {
         for (what, f, q) in [
             ("entities", float.ner.micro.f1(), int8.ner.micro.f1()),
@@ -125,7 +130,7 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<bool> {
     let made = report::data::make(recipe, &bundles, remembered.time, false)?;
     report::write(out, recipe, &made, false, None)?;
     eprintln!("distill: wrote {}", out.join(report::HTML).display());
-    Ok(true)
+    Ok(())
 }
 
 /// The manifest's record of how the model was made. Only what decides the outcome: the same run gives the same bundle.
@@ -142,8 +147,13 @@ fn provenance(run: &Run, report: Option<&Report>, lost: Option<&Forgetting>) -> 
         "losses": run.curve,
         "evaluation": evaluation,
     });
-    if let (Some(record), Some(lost)) = (record.as_object_mut(), lost) {
-        record.insert("update".to_owned(), lost.json());
+    if let Some(record) = record.as_object_mut() {
+        if let Some(lost) = lost {
+            record.insert("update".to_owned(), lost.json());
+        }
+        if !run.changes.is_empty() {
+            record.insert("recipe_changes".to_owned(), json!(run.changes));
+        }
     }
     record
 }

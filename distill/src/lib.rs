@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod ablate;
+pub mod adapt;
 pub mod calibration;
 pub mod card;
 pub mod checkpoint;
@@ -13,6 +14,7 @@ pub mod error;
 pub mod eval;
 pub mod export;
 pub mod faithfulness;
+pub mod files;
 pub mod finish;
 pub mod graph;
 pub mod memory;

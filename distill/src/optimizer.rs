@@ -66,7 +66,9 @@ impl Parameter {
         }
     }
 
-    fn len(&self) -> usize {
+    /// Number of its values.
+    #[allow(clippy::len_without_is_empty)] // one without values is none
+    pub fn len(&self) -> usize {
         self.shape.iter().product()
     }
 
@@ -88,6 +90,16 @@ pub enum Gradient<'a> {
         /// `[rows, width]`.
         values: &'a [f32],
     },
+    /// One number per element, and more for some rows: of a table that rows are picked from and that is multiplied by as a whole. It is
+    /// a dense gradient: every row takes part in every step.
+    Both {
+        /// One number per element.
+        dense: &'a [f32],
+        /// As in `Rows`.
+        rows: &'a [i64],
+        /// As in `Rows`.
+        values: &'a [f32],
+    },
 }
 
 /// Moments of one parameter.
@@ -105,6 +117,8 @@ pub struct AdamW {
     settings: Settings,
     parameters: Vec<Parameter>,
     moments: Vec<Moments>,
+    /// A step whose gradient has a greater norm is refused.
+    limit: f32,
 }
 
 /// One contiguous piece of one parameter.
@@ -142,7 +156,13 @@ impl AdamW {
             settings,
             parameters,
             moments,
+            limit: f32::INFINITY,
         }
+    }
+
+    /// From now on steps are refused whose gradient, before clipping, has a greater norm.
+    pub fn refuse_above(&mut self, norm: f32) {
+        self.limit = norm;
     }
 
     /// The parameters, in the order in which [`AdamW::step`] expects values and gradients.
@@ -154,7 +174,8 @@ impl AdamW {
     /// Returns the global norm before clipping.
     ///
     /// # Errors
-    /// A gradient is not finite (nothing has moved then), or a list, slice or row does not fit the parameters.
+    /// [`Error::Diverged`]: the gradient is not finite, or its norm is above the limit (nothing has moved then). A list, slice or row does not
+    /// fit the parameters.
     pub fn step(
         &mut self,
         values: &mut [&mut [f32]],
@@ -163,28 +184,40 @@ impl AdamW {
         threads: usize,
     ) -> Result<f32> {
         self.check(values, gradients)?;
-        let mut summed = Vec::with_capacity(gradients.len());
+        let (mut summed, mut whole) = (Vec::new(), Vec::new());
         for (parameter, gradient) in self.parameters.iter().zip(gradients) {
             summed.push(match gradient {
-                Gradient::Dense(_) => None,
                 Gradient::Rows { rows, values } => Some(sum_rows(parameter, rows, values)?),
+                Gradient::Dense(_) | Gradient::Both { .. } => None,
+            });
+            whole.push(match gradient {
+                Gradient::Both {
+                    dense,
+                    rows,
+                    values,
+                } => add_rows(parameter, dense, rows, values)?,
+                Gradient::Dense(_) | Gradient::Rows { .. } => Vec::new(),
             });
         }
         let flat: Vec<&[f32]> = gradients
             .iter()
             .zip(&summed)
-            .map(|(gradient, rows)| match (gradient, rows) {
+            .zip(&whole)
+            .map(|((gradient, rows), whole)| match (gradient, rows) {
                 (_, Some(rows)) => rows.sums.as_slice(),
                 (Gradient::Dense(values), _) => values,
-                (Gradient::Rows { .. }, None) => &[],
+                _ => whole,
             })
             .collect();
         let norm = global_norm(&flat, threads);
         if !norm.is_finite() {
-            return Err(Error::Training(
-                "the gradient is not finite; lower the rates, or resume from a checkpoint"
-                    .to_owned(),
-            ));
+            return Err(Error::Diverged("the gradient is not a number".to_owned()));
+        }
+        if norm > f64::from(self.limit) {
+            return Err(Error::Diverged(format!(
+                "the gradient's norm is {norm:.3e}, above the limit of {:.3e}",
+                self.limit
+            )));
         }
         let scale = if norm > f64::from(self.settings.clip) {
             (f64::from(self.settings.clip) / norm) as f32
@@ -274,6 +307,13 @@ impl AdamW {
             let fits = match gradient {
                 Gradient::Dense(gradient) => gradient.len() == parameter.len(),
                 Gradient::Rows { rows, values } => values.len() == rows.len() * parameter.width(),
+                Gradient::Both {
+                    dense,
+                    rows,
+                    values,
+                } => {
+                    dense.len() == parameter.len() && values.len() == rows.len() * parameter.width()
+                }
             };
             if values.len() != parameter.len() || !fits {
                 return Err(Error::Training(format!(
@@ -374,6 +414,22 @@ fn sum_rows(parameter: &Parameter, rows: &[i64], values: &[f32]) -> Result<Rows>
         }
     }
     Ok(summed)
+}
+
+/// A dense gradient and one of some rows, added up.
+fn add_rows(
+    parameter: &Parameter,
+    dense: &[f32],
+    rows: &[i64],
+    values: &[f32],
+) -> Result<Vec<f32>> {
+    let mut sum = dense.to_vec();
+    let width = parameter.width().max(1);
+    let Rows { rows, sums } = sum_rows(parameter, rows, values)?;
+    for (row, values) in pick(&mut sum, width, &rows).zip(sums.chunks(width)) {
+        row.iter_mut().zip(values).for_each(|(x, v)| *x += v);
+    }
+    Ok(sum)
 }
 
 /// The given rows (ascending, each once) of a table, each to be changed on its own.
@@ -484,277 +540,4 @@ fn each<T: Send>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn plain() -> Settings {
-        Settings {
-            weight_decay: 0.1,
-            clip: 1e9,
-            ..Settings::default()
-        }
-    }
-
-    /// The algorithm as the paper writes it, one number at a time in f64.
-    fn by_hand(mut value: f64, gradients: &[f64], rate: f64, decay: f64) -> f64 {
-        let (mut m, mut v) = (0.0, 0.0);
-        for (t, g) in gradients.iter().enumerate() {
-            m = 0.9 * m + 0.1 * g;
-            v = 0.999 * v + 0.001 * g * g;
-            let t = t as i32 + 1;
-            let (m_hat, v_hat) = (m / (1.0 - 0.9f64.powi(t)), v / (1.0 - 0.999f64.powi(t)));
-            value -= rate * (m_hat / (v_hat.sqrt() + 1e-8) + decay * value);
-        }
-        value
-    }
-
-    #[test]
-    fn the_first_steps_are_those_computed_by_hand() {
-        let mut adam = AdamW::new(
-            plain(),
-            vec![
-                Parameter::new("w", &[1, 2], 0.1),
-                Parameter::new("b", &[1], 0.1),
-            ],
-        );
-        let (mut w, mut b) = (vec![1.0, -2.0], vec![1.0]);
-        adam.step(
-            &mut [&mut w, &mut b],
-            &[Gradient::Dense(&[0.5, -0.1]), Gradient::Dense(&[0.5])],
-            1.0,
-            1,
-        )
-        .unwrap();
-        // 1 - 0.1 * 0.1 * 1 - 0.1 * 0.5/|0.5| = 0.89; -2 + 0.02 + 0.1 = -1.88; the bias does not decay: 0.9
-        assert!(
-            (w[0] - 0.89).abs() < 1e-6 && (w[1] + 1.88).abs() < 1e-6 && (b[0] - 0.9).abs() < 1e-6,
-            "{w:?} {b:?}"
-        );
-        adam.step(
-            &mut [&mut w, &mut b],
-            &[Gradient::Dense(&[0.1, 0.3]), Gradient::Dense(&[0.1])],
-            1.0,
-            1,
-        )
-        .unwrap();
-        assert!((f64::from(w[0]) - by_hand(1.0, &[0.5, 0.1], 0.1, 0.1)).abs() < 1e-6);
-        assert!((f64::from(w[1]) - by_hand(-2.0, &[-0.1, 0.3], 0.1, 0.1)).abs() < 1e-6);
-        assert!((f64::from(b[0]) - by_hand(1.0, &[0.5, 0.1], 0.1, 0.0)).abs() < 1e-6);
-    }
-
-    #[test]
-    fn a_quadratic_is_minimised() {
-        let target = [3.0f32, -1.0, 0.5, 12.0];
-        let mut adam = AdamW::new(
-            Settings {
-                weight_decay: 0.0,
-                clip: 1e9,
-                ..Settings::default()
-            },
-            vec![Parameter::new("x", &[4], 0.1)],
-        );
-        let mut x = vec![0.0f32; 4];
-        for step in 0..2000 {
-            let gradient: Vec<f32> = x.iter().zip(&target).map(|(x, t)| 2.0 * (x - t)).collect();
-            adam.step(
-                &mut [&mut x],
-                &[Gradient::Dense(&gradient)],
-                crate::schedule::factor(step, 2000, 0.1),
-                1,
-            )
-            .unwrap();
-        }
-        assert!(
-            x.iter().zip(&target).all(|(x, t)| (x - t).abs() < 1e-3),
-            "{x:?}"
-        );
-    }
-
-    #[test]
-    fn clipping_scales_all_gradients_together() {
-        let mut adam = AdamW::new(
-            Settings {
-                clip: 1.0,
-                ..plain()
-            },
-            vec![
-                Parameter::new("a", &[1], 0.1),
-                Parameter::new("e", &[2, 1], 0.1),
-            ],
-        );
-        let (mut a, mut e) = (vec![0.0], vec![0.0, 0.0]);
-        let norm = adam
-            .step(
-                &mut [&mut a, &mut e],
-                &[
-                    Gradient::Dense(&[3.0]),
-                    Gradient::Rows {
-                        rows: &[1, 1],
-                        values: &[1.0, 3.0],
-                    },
-                ],
-                1.0,
-                1,
-            )
-            .unwrap();
-        assert_eq!(norm, 5.0, "the two gradients of row 1 are summed first");
-        let moments: Vec<f32> = adam
-            .moments()
-            .flat_map(|(_, first, _, _)| first.to_vec())
-            .collect();
-        assert!(
-            moments
-                .iter()
-                .zip([0.06, 0.0, 0.08])
-                .all(|(m, expected)| (m - expected).abs() < 1e-7),
-            "{moments:?}"
-        );
-    }
-
-    #[test]
-    fn a_row_is_an_adam_run_over_the_steps_that_touch_it() {
-        let mut adam = AdamW::new(plain(), vec![Parameter::new("e", &[3, 2], 0.1)]);
-        let mut e = vec![1.0f32; 6];
-        adam.step(
-            &mut [&mut e],
-            &[Gradient::Rows {
-                rows: &[2, 0],
-                values: &[0.5, 0.5, 0.2, 0.2],
-            }],
-            1.0,
-            1,
-        )
-        .unwrap();
-        adam.step(
-            &mut [&mut e],
-            &[Gradient::Rows {
-                rows: &[2, 2],
-                values: &[0.1, 0.2, 0.0, 0.1],
-            }],
-            1.0,
-            1,
-        )
-        .unwrap();
-        let expected = [
-            by_hand(1.0, &[0.2], 0.1, 0.1),
-            by_hand(1.0, &[0.2], 0.1, 0.1),
-            1.0,
-            1.0,
-            by_hand(1.0, &[0.5, 0.1], 0.1, 0.1),
-            by_hand(1.0, &[0.5, 0.3], 0.1, 0.1),
-        ];
-        assert!(
-            e.iter()
-                .zip(expected)
-                .all(|(e, expected)| (f64::from(*e) - expected).abs() < 1e-6),
-            "{e:?} {expected:?}"
-        );
-    }
-
-    #[test]
-    fn what_does_not_fit_is_refused_and_nothing_moves() {
-        let mut adam = AdamW::new(plain(), vec![Parameter::new("e", &[2, 1], 0.1)]);
-        let mut e = vec![1.0f32, 1.0];
-        for (gradient, why) in [
-            (
-                Gradient::Rows {
-                    rows: &[2],
-                    values: &[0.1],
-                },
-                "names row 2 of 2",
-            ),
-            (
-                Gradient::Rows {
-                    rows: &[-1],
-                    values: &[0.1],
-                },
-                "names row -1",
-            ),
-            (
-                Gradient::Rows {
-                    rows: &[0],
-                    values: &[],
-                },
-                "do not fit",
-            ),
-            (Gradient::Dense(&[1.0]), "do not fit"),
-            (Gradient::Dense(&[1.0, f32::NAN]), "not finite"),
-        ] {
-            let error = adam
-                .step(&mut [&mut e], &[gradient], 1.0, 1)
-                .unwrap_err()
-                .to_string();
-            assert!(error.contains(why), "{error}");
-        }
-        assert!(adam.step(&mut [], &[], 1.0, 1).is_err());
-        assert_eq!(e, [1.0, 1.0]);
-        assert!(
-            adam.moments()
-                .all(|(_, first, _, steps)| first == [0.0, 0.0] && steps == [0, 0])
-        );
-    }
-
-    #[test]
-    fn restored_moments_continue_bit_for_bit() {
-        let parameters = vec![
-            Parameter::new("w", &[2, 2], 0.1),
-            Parameter::new("e", &[2, 2], 0.1),
-        ];
-        let gradients = [
-            Gradient::Dense(&[0.1, -0.2, 0.3, 0.4]),
-            Gradient::Rows {
-                rows: &[1],
-                values: &[0.5, 0.6],
-            },
-        ];
-        let mut adam = AdamW::new(plain(), parameters.clone());
-        let (mut w, mut e) = (vec![1.0f32; 4], vec![2.0f32; 4]);
-        adam.step(&mut [&mut w, &mut e], &gradients, 1.0, 1)
-            .unwrap();
-        let mut resumed = AdamW::new(plain(), parameters);
-        for (parameter, first, second, steps) in adam.moments() {
-            resumed
-                .restore(
-                    &parameter.name,
-                    first.to_vec(),
-                    second.to_vec(),
-                    steps.to_vec(),
-                )
-                .unwrap();
-        }
-        let (mut w2, mut e2) = (w.clone(), e.clone());
-        adam.step(&mut [&mut w, &mut e], &gradients, 0.5, 1)
-            .unwrap();
-        resumed
-            .step(&mut [&mut w2, &mut e2], &gradients, 0.5, 1)
-            .unwrap();
-        assert_eq!((w, e), (w2, e2));
-        assert!(resumed.restore("x", vec![], vec![], vec![]).is_err());
-        assert!(resumed.restore("w", vec![], vec![], vec![]).is_err());
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(8))]
-        #[test]
-        fn the_number_of_threads_does_not_show(seed in 1u32..1000, threads in 2usize..6) {
-            let noise = |n: usize, salt: u32| -> Vec<f32> {
-                (0..n as u32).map(|i| ((i.wrapping_mul(2654435761).wrapping_add(seed * salt) >> 8) as f32 / (1 << 24) as f32) - 0.5).collect()
-            };
-            let shapes: [&[usize]; 3] = [&[300, 300], &[7], &[500, 100]];
-            let run = |threads| {
-                let mut adam = AdamW::new(Settings::default(), shapes.iter().map(|s| Parameter::new(format!("{s:?}"), s, 0.01)).collect());
-                let (mut a, mut b, mut e) = (noise(90_000, 1), noise(7, 2), noise(50_000, 3));
-                let rows: Vec<i64> = (0..400).map(|i| i64::from((i * seed) % 500)).collect();
-                let mut norms = Vec::new();
-                for salt in 4..6 {
-                    let (ga, gb, ge) = (noise(90_000, salt), noise(7, salt), noise(40_000, salt));
-                    let gradients = [Gradient::Dense(&ga), Gradient::Dense(&gb), Gradient::Rows { rows: &rows, values: &ge }];
-                    norms.push(adam.step(&mut [&mut a, &mut b, &mut e], &gradients, 1.0, threads).unwrap());
-                }
-                (a, b, e, norms)
-            };
-            prop_assert!(run(1) == run(threads));
-        }
-    }
-}
+mod tests;

@@ -1,25 +1,70 @@
 //! What a person sees while training: a bar on a terminal, a line now and then in a log; and how a person ends it.
 
+use std::cell::Cell;
 use std::io::{IsTerminal, Write};
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use crate::error::{Error, Result};
 
-/// A flag that SIGINT and SIGTERM raise from now on, instead of ending the process: long work looks at it between steps.
+/// What the handlers of SIGINT and SIGTERM read and write.
+struct Signals {
+    /// A signal ends the process, as if there were no handler.
+    at_once: Arc<AtomicBool>,
+    raised: Arc<AtomicBool>,
+    /// The number of the signal that raised it.
+    number: Arc<AtomicUsize>,
+}
+
+static SIGNALS: LazyLock<std::io::Result<Signals>> = LazyLock::new(|| {
+    let signals = Signals {
+        at_once: Arc::default(),
+        raised: Arc::default(),
+        number: Arc::default(),
+    };
+    for signal in [SIGINT, SIGTERM] {
+        // In the order in which they act: the first signal makes the second one end the process.
+        flag::register_conditional_default(signal, Arc::clone(&signals.at_once))?;
+        flag::register_usize(signal, Arc::clone(&signals.number), signal as usize)?;
+        flag::register(signal, Arc::clone(&signals.raised))?;
+        flag::register(signal, Arc::clone(&signals.at_once))?;
+    }
+    Ok(signals)
+});
+
+/// A flag that SIGINT and SIGTERM raise from now on, instead of ending the process: long work looks at it between steps. A second signal ends
+/// the process all the same, and so does the first one after [`end_at_once`].
 ///
 /// # Errors
 /// [`Error::Environment`]: the operating system refuses.
 pub fn stop_signal() -> Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register(signal, Arc::clone(&stop))
-            .map_err(|e| Error::Environment(format!("cannot listen for signals: {e}")))?;
+    let signals = SIGNALS
+        .as_ref()
+        .map_err(|e| Error::Environment(format!("cannot listen for signals: {e}")))?;
+    if !signals.raised.load(Ordering::SeqCst) {
+        signals.at_once.store(false, Ordering::SeqCst);
     }
-    Ok(stop)
+    Ok(Arc::clone(&signals.raised))
+}
+
+/// From now on a signal ends the process at once, as before [`stop_signal`]: for work that leaves nothing half-done behind.
+pub fn end_at_once() {
+    if let Ok(signals) = SIGNALS.as_ref() {
+        signals.at_once.store(true, Ordering::SeqCst);
+    }
+}
+
+/// The error that says that a signal ended the work.
+pub fn stopped() -> Error {
+    let number = SIGNALS
+        .as_ref()
+        .map_or(0, |signals| signals.number.load(Ordering::SeqCst));
+    Error::Stopped(i32::try_from(number).unwrap_or(SIGTERM))
 }
 
 /// Between two lines in a log.
@@ -89,8 +134,8 @@ impl Progress {
     }
 }
 
-/// A counter of `what` on stderr, for work whose size is known: call with what is done and how much there is.
-/// Silent where stderr is no terminal.
+/// A counter of `what` on stderr, for work whose size is known: call with what is done and how much there is. A bar on a terminal; in a log a
+/// line now and then if it takes long.
 pub fn count(what: &'static str) -> impl Fn(usize, usize) {
     let bar = std::io::stderr().is_terminal().then(|| {
         let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}  {eta} left")
@@ -99,14 +144,27 @@ pub fn count(what: &'static str) -> impl Fn(usize, usize) {
             .with_style(style)
             .with_message(what)
     });
-    move |done, all| {
-        if let Some(bar) = &bar {
+    let begun = Instant::now();
+    let last_line = Cell::new(begun);
+    move |done, all| match &bar {
+        Some(bar) => {
             bar.set_length(all as u64);
             bar.set_position(done as u64);
             if done == all {
                 bar.finish_and_clear();
             }
         }
+        None if last_line.get().elapsed() >= INTERVAL && done < all => {
+            last_line.set(Instant::now());
+            let left = begun.elapsed().as_secs_f64() / done.max(1) as f64 * (all - done) as f64;
+            // A closed stderr is no reason to stop.
+            let _ = writeln!(
+                std::io::stderr(),
+                "distill: {done}/{all} {what}  {} left",
+                clock(left)
+            );
+        }
+        None => {}
     }
 }
 

@@ -39,7 +39,9 @@ impl Session {
                 .with_intra_threads(threads)?
                 .with_inter_threads(1)?
                 .with_optimization_level(GraphOptimizationLevel::All)?
-                .with_intra_op_spinning(true)?;
+                .with_intra_op_spinning(true)?
+                // A plan for each shape that was seen, beside the arena: nearly twice the memory, for no time (docs/cost.md).
+                .with_memory_pattern(false)?;
             // For developers: ONNX Runtime's own record of where the time goes.
             if let Ok(path) = std::env::var("BIE_PROFILE") {
                 builder = builder.with_profiling(path)?;

@@ -39,7 +39,8 @@ fn gradients(mini: &Mini) -> (usize, BTreeMap<String, Vec<f32>>) {
         (n.wrapping_mul(2_654_435_761) >> 8) as f32 / 8_388_608.0 - 1.0
     };
     parameters.add_heads(2, Some(head), noise, config.hidden_size);
-    let mut task = Supervised::new(&recipe, &config, Some(head), &data, teachers).unwrap();
+    let spec = Supervised::spec(&recipe, &config, Some(head), &data, &teachers);
+    let mut task = Supervised::new(&recipe, spec, &data, teachers).unwrap();
     let parts = task.parts(1);
     let mut sums: BTreeMap<String, Vec<f32>> = BTreeMap::new();
     let mut add = |name: &str, at: usize, values: &[f32], len: usize| {
@@ -150,4 +151,69 @@ fn what_the_base_does_not_have_is_refused_with_the_line() {
         )),
         "{said}"
     );
+}
+
+/// Mean losses of the run's only epoch.
+fn losses(out: &std::path::Path) -> BTreeMap<String, f64> {
+    let bundle = bie::bundle::Bundle::open(&out.join("fp32")).unwrap();
+    let epoch = bundle.manifest.provenance["losses"][0].clone();
+    serde_json::from_value(epoch).unwrap()
+}
+
+#[test]
+fn a_small_budget_trains_the_same_in_parts_and_one_too_small_is_refused() {
+    let mini = Mini::new();
+    mini.edit("mini.toml", "epochs = 80", "epochs = 1");
+    mini.edit("mini.toml", "batch_documents = 8", "batch_documents = 64");
+    let said = stderr(&mini.train("whole", &[]).output().unwrap(), 0);
+    let need = said
+        .split_once("memory, at most ")
+        .and_then(|(_, rest)| rest.split_once(" MiB: "));
+    let held = said
+        .split_once(" MiB at most in all")
+        .and_then(|(before, _)| before.rsplit_once(' '));
+    let number = |text: Option<&str>| {
+        text.unwrap_or_else(|| panic!("{said}"))
+            .parse::<u64>()
+            .unwrap()
+    };
+    let (need, held) = (number(need.map(|n| n.0)), number(held.map(|n| n.1)));
+    assert!(held <= need, "{said}");
+
+    let budget = format!("{}MiB", need - 4);
+    let said = stderr(
+        &mini
+            .train("parts", &["--memory", &budget])
+            .output()
+            .unwrap(),
+        0,
+    );
+    let windows: usize = said
+        .split_once("64 windows a step, ")
+        .and_then(|(_, rest)| rest.split_once(" at a time"))
+        .and_then(|(n, _)| n.parse().ok())
+        .unwrap_or_else(|| panic!("{said}"));
+    assert!((1..64).contains(&windows), "{said}");
+    let (whole, parts) = (losses(&mini.path("whole")), losses(&mini.path("parts")));
+    for (name, loss) in whole {
+        assert!(
+            (loss - parts[&name]).abs() <= 1e-4 * loss,
+            "{name}: {loss}, {}",
+            parts[&name]
+        );
+    }
+
+    let said = stderr(
+        &mini.train("none", &["--memory", "30MiB"]).output().unwrap(),
+        2,
+    );
+    assert!(
+        said.contains("What would fit: --memory ") && said.contains("one window at a time"),
+        "{said}"
+    );
+    let said = stderr(
+        &mini.train("none", &["--memory", "much"]).output().unwrap(),
+        2,
+    );
+    assert!(said.contains("expected an amount such as 4GiB"), "{said}");
 }

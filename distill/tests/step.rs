@@ -327,3 +327,60 @@ fn rows(gradient: &[f32], ids: &[i64], direction: &[f32]) -> f64 {
         .map(|(g, &i)| dot(g, &direction[i as usize * 8..][..8]))
         .sum()
 }
+
+/// At sizes where the runtime does split its work: the same number of threads computes the same bits, another one the same up to rounding.
+#[test]
+fn threads_change_no_more_than_the_rounding() {
+    let encoder = Config {
+        vocab_size: 50,
+        hidden_size: 384,
+        layers: 1,
+        heads: 12,
+        intermediate_size: 1536,
+        max_positions: 128,
+        epsilon: 1e-12,
+    };
+    let mut normal = noise();
+    let mut parameters = Parameters::random_encoder(&encoder, &mut normal);
+    parameters.add_heads(2, None, &mut normal, 384);
+    let (batch, length) = (4, 100);
+    let data = Batch {
+        length,
+        mentions: 1,
+        entities: 1,
+        pairs: 1,
+        ids: (0..400).map(|i| i % 50).collect(),
+        attention_bias: vec![0.0; 400],
+        tags: (0..2400).map(|i| (i % 7) as f32 * 1e-3).collect(),
+        ..Batch::default()
+    };
+    let spec = StepSpec {
+        encoder,
+        types: 2,
+        relations: None,
+        batch,
+        dropout: 0.1,
+        temperature: 1.0,
+        trainable: Trainable::default(),
+        terms: Terms::default(),
+    };
+    let run = |threads| -> Vec<(String, Vec<f32>)> {
+        let mut step = Step::new(spec.clone(), threads).unwrap();
+        let values = step.masks() * 400 * 384;
+        let masks: Vec<f32> = (0..values).map(|i| (i % 10).min(1) as f32).collect();
+        let part = step.run(&parameters, data.clone(), &masks).unwrap();
+        let named = |name: &String| (name.clone(), part.values(name).unwrap().to_vec());
+        parameters.0.keys().map(named).collect()
+    };
+    let one = run(1);
+    for threads in [2, 3, 5] {
+        let several = run(threads);
+        assert!(several == run(threads), "{threads} threads, twice");
+        for ((name, a), (_, b)) in one.iter().zip(several) {
+            let size = a.iter().fold(0f32, |m, x| m.max(x.abs()));
+            let apart = a.iter().zip(&b).map(|(a, b)| (a - b).abs());
+            let most = apart.fold(0f32, f32::max);
+            assert!(most <= 1e-5 * size, "{name}: {most} of {size}");
+        }
+    }
+}

@@ -18,6 +18,7 @@ use crate::progress;
 use crate::recipe::Recipe;
 use crate::report::ablation::Ablation;
 use crate::report::{self, pretty, write_whole};
+use crate::train::How;
 
 mod plan;
 pub mod stats;
@@ -53,11 +54,10 @@ impl Planned<'_> {
 }
 
 /// `distill ablate`: trains what is not there yet (unless `collect`), compares, and writes the report into `out`.
-/// Whether it came to the end (and not to a signal).
 ///
 /// # Errors
 /// The plan or a recipe is bad, a run fails, or runs cannot be compared.
-pub fn run(plan: &Path, out: &Path, collect: bool) -> Result<bool> {
+pub fn run(plan: &Path, out: &Path, collect: bool) -> Result<()> {
     let plan = Plan::read(plan)?;
     fs::create_dir_all(out).map_err(Error::io("create", out))?;
     // Seed by seed: what is broken off has whole rows to compare.
@@ -84,9 +84,7 @@ pub fn run(plan: &Path, out: &Path, collect: bool) -> Result<bool> {
         };
         if !collect && finished(&dir, recipe)?.is_none() {
             eprintln!("distill: {} of {}", run.name(), out.display());
-            if !finish::train(recipe.file(), &dir, true)? {
-                return Ok(false);
-            }
+            finish::train(recipe.file(), &dir, &How::newest())?;
         }
         let reported = if collect && run.arm.runs.is_some() {
             None
@@ -113,7 +111,7 @@ pub fn run(plan: &Path, out: &Path, collect: bool) -> Result<bool> {
         .collect();
     let ablation = Ablation::new(&plan.precision, arms, outcomes, missing)?;
     ablation.write(out)?;
-    Ok(true)
+    Ok(())
 }
 
 /// The recipe of a run, written to `OUT/ARM-SEED.toml` and read from there.
@@ -132,7 +130,8 @@ fn finished(dir: &Path, recipe: &Recipe) -> Result<Option<Value>> {
     };
     let value: Value =
         serde_json::from_slice(&bytes).map_err(|e| Error::file(&path, e.to_string()))?;
-    if value.get("recipe") != Some(&recipe.identity()) {
+    let recorded = value.get("recipe");
+    if !recorded.is_some_and(|recorded| report::made_by(recipe, recorded)) {
         return Err(Error::file(
             &path,
             format!(

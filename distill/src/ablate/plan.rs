@@ -132,8 +132,8 @@ impl Plan {
             .and_then(Value::as_str)
             .unwrap_or("ablation");
         let name = format!("{named}-{}-{seed}", arm.name);
-        let own = std::path::absolute(base.parent().unwrap_or(Path::new("")))
-            .map_err(Error::io("find", &base))?;
+        let absolute = std::path::absolute(&base).map_err(Error::io("find", &base))?;
+        let own = absolute.parent().unwrap_or(Path::new("/"));
         let folder = own.join(table.get("folder").and_then(Value::as_str).unwrap_or(""));
         let Some(folder) = folder.to_str() else {
             return Err(Error::file(

@@ -21,10 +21,9 @@ pub struct Ablate {
 
 impl Ablate {
     pub fn run(self) -> Result<()> {
-        if distill::ablate::run(&self.plan, &self.out, self.collect)? {
-            let [_, page, text] = distill::ablate::files(&self.out);
-            eprintln!("distill: wrote {} and {}", page.display(), text.display());
-        }
+        distill::ablate::run(&self.plan, &self.out, self.collect)?;
+        let [_, page, text] = distill::ablate::files(&self.out);
+        eprintln!("distill: wrote {} and {}", page.display(), text.display());
         Ok(())
     }
 }

@@ -40,6 +40,9 @@ pub struct BenchTrain {
     /// Train adapters of this rank instead of the encoder.
     #[arg(long)]
     adapters: Option<usize>,
+    /// Take the thread's own time instead of the clock on the wall: with one thread, for a busy machine.
+    #[arg(long)]
+    cpu: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -47,6 +50,10 @@ pub struct BenchTrain {
 
 impl BenchTrain {
     pub fn run(self) -> Result<()> {
+        if self.cpu && self.threads != 1 {
+            let why = "--cpu takes one thread's time: give --threads 1";
+            return Err(Error::Usage(why.to_owned()));
+        }
         let encoder = bench::model(&self.model)
             .ok_or_else(|| Error::Usage(format!("there is no model {}", self.model)))?;
         let job = Job {
@@ -63,6 +70,7 @@ impl BenchTrain {
             tokens: self.tokens.max(1),
             threads: self.threads,
             steps: self.steps.max(1),
+            cpu: self.cpu,
         };
         let report = bench::run(&job)?;
         print(&if self.json {

@@ -5,6 +5,7 @@ use distill::corpus::{Format, Options};
 use distill::error::{Error, Result};
 
 mod ablate;
+mod adapt;
 mod bench_train;
 mod calibrate;
 mod data;
@@ -26,6 +27,7 @@ pub struct Arguments {
 enum Command {
     Train(train::Train),
     Update(update::Update),
+    Adapt(adapt::Adapt),
     Report(report::Report),
     Ablate(ablate::Ablate),
     Eval(Box<eval::Eval>),
@@ -41,6 +43,7 @@ impl Arguments {
         match self.command {
             Command::Train(command) => command.run(),
             Command::Update(command) => command.run(),
+            Command::Adapt(command) => command.run(),
             Command::Report(command) => command.run(),
             Command::Ablate(command) => command.run(),
             Command::Eval(command) => command.run(),

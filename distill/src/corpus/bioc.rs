@@ -117,7 +117,7 @@ fn add(bioc: Bioc, out: &mut Reading) {
     for passage in &bioc.passages {
         let end = places
             .last()
-            .map_or(0, |(offset, _, length)| offset + length);
+            .map_or(0, |(offset, _, length)| offset.saturating_add(*length));
         if passage.offset < end {
             let why = format!(
                 "the passage begins at {}, before the end of the one before it ({end}); offsets count {} of the whole document: give the option `offsets` if these count something else",
@@ -127,7 +127,11 @@ fn add(bioc: Bioc, out: &mut Reading) {
             return out.defect(passage.source.clone(), why);
         }
         if !text.is_empty() {
-            let gap = if passage.offset == end + 1 { ' ' } else { '\n' };
+            let gap = if passage.offset == end.saturating_add(1) {
+                ' '
+            } else {
+                '\n'
+            };
             text.push(gap);
             length += 1;
         }
@@ -153,7 +157,8 @@ fn add(bioc: Bioc, out: &mut Reading) {
         };
         let place = |(start, length): &(usize, usize)| {
             let end = start.saturating_add(*length);
-            let holds = |p: &&(usize, usize, usize)| p.0 <= *start && end <= p.0 + p.2;
+            let holds =
+                |p: &&(usize, usize, usize)| p.0 <= *start && end <= p.0.saturating_add(p.2);
             let (offset, own, _) = places.iter().find(holds)?;
             Some((start - offset + own, end - offset + own))
         };

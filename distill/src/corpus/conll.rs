@@ -32,7 +32,8 @@ pub(super) fn read(files: &[File], out: &mut Reading) {
                 id = line
                     .split_once('(')
                     .and_then(|(_, rest)| rest.split_once(')'))
-                    .map(|(id, _)| id.trim().to_owned());
+                    .map(|(id, _)| id.trim().to_owned())
+                    .filter(|_| parted);
                 continue;
             }
             if line.trim().is_empty() {

@@ -29,10 +29,10 @@ fn table(file: &File, out: &mut Reading) {
     let column = |name: &str| names.iter().position(|n| *n == name);
     let text_name = out.options.text_column.clone().unwrap_or_default();
     let id_name = out.options.id_column.clone();
+    // The header is not quoted: without one, it would be the first row's text.
     let missing = |name: &str| {
         format!(
-            "there is no column \"{name}\"; the header has {}",
-            names.join(", ")
+            "there is no column \"{name}\" in the first line; give its name there, or the option `delimiter`"
         )
     };
     let Some(text_column) = column(&text_name) else {

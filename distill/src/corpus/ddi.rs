@@ -121,7 +121,7 @@ fn fragments(offsets: &str, start: usize, length: usize) -> Option<Vec<(usize, u
     let fragment = |offset: &str| {
         let (first, last) = offset.split_once('-')?;
         let (first, last) = (number(first)?, number(last)?);
-        (last < length).then_some((start + first, start + last + 1))
+        (first <= last && last < length).then_some((start + first, start + last + 1))
     };
     offsets.split(';').map(fragment).collect()
 }

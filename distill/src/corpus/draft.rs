@@ -9,6 +9,7 @@ use super::{Document, GoldRelation, Mention, Reading, Source};
 /// So many defects of a corpus are told whether another unit of offsets would mend them.
 const HINTS: usize = 10;
 
+/// What a defective mention takes with it.
 pub(super) const OF_DEFECTIVE: &str = "relations of defective mentions, left out";
 
 /// One mention as a file states it.
@@ -83,7 +84,7 @@ impl<'r, 'o> Draft<'r, 'o> {
         }
     }
 
-    /// A mention that cannot even be parsed: what refers to it is left out silently.
+    /// A mention that cannot even be parsed; relations of it are no defects of their own.
     pub(super) fn lost(&mut self, id: &str) {
         self.known.entry(id.to_owned()).or_insert(None);
     }
@@ -180,15 +181,7 @@ impl<'r, 'o> Draft<'r, 'o> {
                 if heads.is_empty() || tails.is_empty() {
                     return self.note("relations of mentions without a concept id, left out");
                 }
-                for head in &heads {
-                    for tail in &tails {
-                        self.document.relations.push(GoldRelation {
-                            head: head.clone(),
-                            tail: tail.clone(),
-                            label: label.to_owned(),
-                        });
-                    }
-                }
+                self.relate(label, &heads, &tails);
             }
             _ => self.note(OF_DEFECTIVE),
         }
@@ -201,13 +194,12 @@ impl<'r, 'o> Draft<'r, 'o> {
 
     /// Whether these are concepts, and mentions of the document have them.
     pub(super) fn has_concepts(&self, concepts: &[String]) -> bool {
-        let mentioned = |c: &String| {
-            self.document
-                .mentions
-                .iter()
-                .any(|m| m.concepts.contains(c))
-        };
-        !concepts.is_empty() && concepts.iter().all(mentioned)
+        !concepts.is_empty() && concepts.iter().all(|c| self.is_mentioned(c))
+    }
+
+    fn is_mentioned(&self, concept: &String) -> bool {
+        let mut mentions = self.document.mentions.iter();
+        mentions.any(|m| m.concepts.contains(concept))
     }
 
     /// Adds a relation between two concepts, if mentions have them.
@@ -218,17 +210,9 @@ impl<'r, 'o> Draft<'r, 'o> {
         heads: &[String],
         tails: &[String],
     ) {
-        let stray = heads.iter().chain(tails).find(|concept| {
-            !self
-                .document
-                .mentions
-                .iter()
-                .any(|m| m.concepts.contains(concept))
-        });
-        match stray {
-            Some(_) if self.has_lost() => {
-                self.note(OF_DEFECTIVE);
-            }
+        let mut all = heads.iter().chain(tails);
+        match all.find(|concept| !self.is_mentioned(concept)) {
+            Some(_) if self.has_lost() => self.note(OF_DEFECTIVE),
             Some(stray) => {
                 let why = format!(
                     "no mention of document {} has the concept {stray} of this relation",
@@ -236,16 +220,19 @@ impl<'r, 'o> Draft<'r, 'o> {
                 );
                 self.defect(source, why);
             }
-            None => {
-                for head in heads {
-                    for tail in tails {
-                        self.document.relations.push(GoldRelation {
-                            head: head.clone(),
-                            tail: tail.clone(),
-                            label: label.to_owned(),
-                        });
-                    }
-                }
+            None => self.relate(label, heads, tails),
+        }
+    }
+
+    /// Composite ends become several relations.
+    fn relate(&mut self, label: &str, heads: &[String], tails: &[String]) {
+        for head in heads {
+            for tail in tails {
+                self.document.relations.push(GoldRelation {
+                    head: head.clone(),
+                    tail: tail.clone(),
+                    label: label.to_owned(),
+                });
             }
         }
     }

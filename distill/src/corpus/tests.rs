@@ -254,6 +254,10 @@ fn conll() {
     let corpus = fixture("bio.tsv", Format::Conll, &options);
     let texts: Vec<&str> = corpus.documents.iter().map(|d| d.text.as_str()).collect();
     assert_eq!(texts, ["Raised D2 and D3 D3", "In mice .", "None"]);
+    assert_eq!(
+        corpus.documents[0].id, "bio:3",
+        "the id is that of the whole document"
+    );
     each_is_named(
         "bio.tsv",
         Format::Conll,
@@ -435,6 +439,7 @@ fn ddi() {
             ("34-40", "34-41", 7, "surface form"),
             ("34-40", "34-400", 7, "within the sentence"),
             ("34-40", "34", 7, "charOffset must be"),
+            ("34-40", "40-34", 7, "charOffset must be"),
             (" type=\"effect\"", "", 9, "has no type"),
             (
                 "e2=\"D.d1.s0.e2\"",

@@ -74,7 +74,7 @@ impl fmt::Display for CorpusReport {
         }
         let allowed = match self.max_defects {
             0 => String::new(),
-            most => format!(" (the recipe allows {most})"),
+            most => format!(" ({most} are allowed)"),
         };
         writeln!(f, "  defects      {}{allowed}", self.defects.len())?;
         for Defect { source, why } in &self.defects {

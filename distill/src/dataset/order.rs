@@ -17,7 +17,7 @@ pub fn epoch_batches(items: &[Item], batch: usize, seed: u64, epoch: u64) -> Vec
     batches(&lengths, batch.max(1), seed, epoch)
 }
 
-fn batches(lengths: &[usize], batch: usize, seed: u64, epoch: u64) -> Vec<Vec<usize>> {
+pub(crate) fn batches(lengths: &[usize], batch: usize, seed: u64, epoch: u64) -> Vec<Vec<usize>> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(epoch);
     let mut order: Vec<usize> = (0..lengths.len()).collect();

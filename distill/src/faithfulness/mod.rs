@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 
 use crate::corpus::{self, Document, Format};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::progress::{self, Share};
 
 pub mod arms;
@@ -157,7 +158,7 @@ pub fn run<M: Model>(model: &M, job: &Job, open: impl Fn(&Path) -> Result<M>) ->
     if let Some(out) = &job.out {
         let write = |name: &str, text: String| {
             let path = out.join(name);
-            fs::write(&path, text).map_err(Error::io("write", &path))
+            files::write(&path, text.as_bytes())
         };
         write("report.json", format!("{:#}\n", report.json()))?;
         write("report.txt", report.to_string())?;

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::report::{Report, Row, Section};
 use super::stats::Figure;
+use crate::report::html::escaped;
 
 const ROW: usize = 22;
 const NAMES: usize = 170;
@@ -151,11 +152,4 @@ fn table(out: &mut String, section: &Section) -> std::fmt::Result {
         writeln!(out, "</tr>")?;
     }
     writeln!(out, "</table>")
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }

@@ -46,11 +46,13 @@ pub fn gradients(
     wrt.iter().map(|x| grads.get(x).copied()).collect()
 }
 
-/// All tensors that depend on one of `roots`, and the roots.
+/// All tensors whose values depend on one of `roots`, and the roots.
 pub fn depends_on(g: &Graph, roots: &[Tensor]) -> HashSet<Tensor> {
     let mut set: HashSet<Tensor> = roots.iter().copied().collect();
     for node in &g.nodes {
-        if node.inputs.iter().any(|i| set.contains(i)) {
+        // An extent does not change with the values.
+        let extent = matches!(node.op, Op::Shape { .. });
+        if !extent && node.inputs.iter().any(|i| set.contains(i)) {
             set.extend(&node.outputs);
         }
     }

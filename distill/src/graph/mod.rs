@@ -6,6 +6,7 @@
 #![allow(clippy::panic, clippy::expect_used)]
 
 pub mod grad;
+pub mod memory;
 pub mod onnx;
 mod ops;
 #[cfg(test)]

@@ -195,7 +195,7 @@ impl Graph {
     }
 
     /// Indices of the nodes that an output depends on, in order.
-    fn live(&self) -> Vec<usize> {
+    pub(super) fn live(&self) -> Vec<usize> {
         let mut wanted: HashSet<Tensor> = self.outputs.iter().map(|(_, t)| *t).collect();
         let mut live = Vec::new();
         for (n, node) in self.nodes.iter().enumerate().rev() {

@@ -385,7 +385,7 @@ impl Graph {
     }
 
     /// `[indices, rows]`: 1 where the row is the index.
-    pub(super) fn one_hot(&mut self, indices: Tensor, rows_of: Tensor) -> Tensor {
+    pub fn one_hot(&mut self, indices: Tensor, rows_of: Tensor) -> Tensor {
         let rows = self.shape(rows_of)[0];
         let depth = self.extent(rows_of, 0);
         let name = format!("c{}", self.values.len());

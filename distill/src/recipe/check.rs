@@ -233,6 +233,16 @@ impl Recipe {
             0.001,
             1440.0,
         )?;
+        at.need(
+            &key("explosion"),
+            training.explosion == 0.0 || (2.0..=1e6).contains(&training.explosion),
+            || {
+                format!(
+                    "{} is out of range (2 to 1000000, or 0 to let every number pass)",
+                    training.explosion
+                )
+            },
+        )?;
         at.range(
             &key("entity_loss_weight"),
             training.entity_loss_weight,

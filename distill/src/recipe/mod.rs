@@ -14,6 +14,7 @@ use crate::corpus::{Format, Options};
 use crate::error::{Error, Result};
 use crate::student::trainable::Trainable;
 
+pub mod adapt;
 mod calibration;
 mod check;
 mod frugal;
@@ -25,8 +26,8 @@ mod update;
 pub use calibration::Calibration;
 pub use frugal::{Adapters, Freeze};
 pub use layers::Layers;
-use places::Places;
 pub(crate) use places::line_of;
+use places::{Places, toml_error};
 pub use teaching::{
     Distillation, EncoderTeacherSource, LayerMap, Rule, TeacherSource, likeliest, logit,
 };
@@ -176,6 +177,10 @@ fn half() -> f32 {
     0.5
 }
 
+fn yes() -> bool {
+    true
+}
+
 /// One corpus to train on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -226,12 +231,18 @@ pub struct Training {
     /// Largest global norm of the gradient.
     #[serde(default = "Training::clip")]
     pub clip: f32,
-    /// Threads.
+    /// Threads; as many as the machine gives this process if absent.
     #[serde(default = "Training::threads")]
     pub threads: usize,
-    /// Minutes between checkpoints.
+    /// Minutes of work that a kill may cost; see [`crate::checkpoint::Saver`].
     #[serde(default = "Training::checkpoint_minutes")]
     pub checkpoint_minutes: f32,
+    /// Write checkpoints while the training goes on, from a copy in memory: see [`crate::checkpoint::Habit`].
+    #[serde(default = "yes")]
+    pub checkpoint_in_background: bool,
+    /// A loss above so many times the highest typical one ends the training; 0: only one that is no number. See [`crate::train::watch::Watch`].
+    #[serde(default = "Training::explosion")]
+    pub explosion: f32,
     /// Weight of the entity loss.
     #[serde(default = "Training::loss_weight")]
     pub entity_loss_weight: f32,
@@ -258,10 +269,13 @@ impl Training {
         1.0
     }
     fn threads() -> usize {
-        1
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
     }
     fn checkpoint_minutes() -> f32 {
-        5.0
+        1.0
+    }
+    fn explosion() -> f32 {
+        10.0
     }
     fn loss_weight() -> f32 {
         1.0
@@ -314,10 +328,7 @@ impl Recipe {
     }
 
     fn parse(file: &Path, text: &str) -> Result<Recipe> {
-        let fail = |e: toml::de::Error| {
-            let line = e.span().map_or(1, |span| line_of(text, span.start));
-            Error::line(file, line, e.message().replace('\n', "; "))
-        };
+        let fail = |e| toml_error(file, text, &e);
         let mut recipe: Recipe = toml::from_str(text).map_err(fail)?;
         recipe.file = file.to_owned();
         recipe.text = text.to_owned();
@@ -357,7 +368,8 @@ impl Recipe {
         &self.file
     }
 
-    /// Everything that decides the trained weights: all but threads, checkpoint interval, thresholds and what goes into the card. Files stand
+    /// Everything that decides the trained weights: all but threads, how checkpoints are made, when a loss explodes, thresholds and what goes
+    /// into the card. Files stand
     /// by name alone: a folder may move.
     ///
     /// A checkpoint carries this, and is only resumed by a recipe with the same.
@@ -392,7 +404,15 @@ impl Recipe {
         let mut value = serde_json::json!(recipe);
         for (at, keys) in [
             ("", &["sources", "limits", "intended_use", "folder"][..]),
-            ("/training", &["threads", "checkpoint_minutes"]),
+            (
+                "/training",
+                &[
+                    "threads",
+                    "checkpoint_minutes",
+                    "checkpoint_in_background",
+                    "explosion",
+                ],
+            ),
         ] {
             if let Some(object) = value.pointer_mut(at).and_then(|o| o.as_object_mut()) {
                 keys.iter().for_each(|key| drop(object.remove(*key)));

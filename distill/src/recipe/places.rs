@@ -6,6 +6,12 @@ use toml::de::{DeTable, DeValue};
 
 use crate::error::{Error, Result};
 
+/// What is wrong with a TOML file, at its line.
+pub(super) fn toml_error(file: &Path, text: &str, e: &toml::de::Error) -> Error {
+    let line = e.span().map_or(1, |span| line_of(text, span.start));
+    Error::line(file, line, e.message().replace('\n', "; "))
+}
+
 /// Line (from 1) of a byte offset.
 pub(crate) fn line_of(text: &str, offset: usize) -> usize {
     1 + text.bytes().take(offset).filter(|b| *b == b'\n').count()

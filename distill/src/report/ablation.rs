@@ -137,7 +137,10 @@ impl Ablation {
     }
 
     fn page(&self) -> String {
-        let sections = [Section::new("ablation", "Every figure", self.html())];
+        let sections = [
+            Section::new("glance", "At a glance", self.glance()),
+            Section::new("ablation", "Every figure", self.html()),
+        ];
         let foot = format!(
             "<p>Made by distill {}; the numbers are in <code>ablation.json</code>.</p>",
             env!("CARGO_PKG_VERSION")
@@ -165,6 +168,27 @@ impl Ablation {
         self.arms.get(arm).map_or("", |(_, title)| title)
     }
 
+    /// Every figure in one table.
+    fn glance(&self) -> String {
+        let cell = |m: &Measured| {
+            let median = m.median.map(html::percent).unwrap_or("–".to_owned());
+            Cell::Number(match &m.difference {
+                None => median,
+                Some(d) if d.excludes_zero => format!("{median} ({}, shown)", points(d.median)),
+                Some(d) => format!("{median} ({})", points(d.median)),
+            })
+        };
+        let mut head = vec!["figure".to_owned()];
+        head.extend(self.arms.iter().map(|(_, title)| title.clone()));
+        let table = Table {
+            caption: "Median F1 % over seeds, and the median difference to the first arm in points; “shown” if its spread excludes 0".to_owned(),
+            head,
+            rows: self.figures.iter().map(|f| (f.name.clone(), f.arms.iter().map(cell).collect())).collect(),
+            ..Table::default()
+        };
+        table.html()
+    }
+
     /// What a comparison shows, in words.
     fn verdict(&self, m: &Measured) -> String {
         let Some(d) = &m.difference else {
@@ -175,10 +199,8 @@ impl Ablation {
             (true, true, _) => "a gain: its spread excludes 0".to_owned(),
             (true, false, _) => "a loss: its spread excludes 0".to_owned(),
             (false, _, true) if seeds < 3 => format!("not shown: only {seeds} seeds"),
-            (false, _, true) => {
-                "not shown: seeds agree, the interval over documents holds 0".to_owned()
-            }
-            (false, ..) => "not shown: seeds disagree about the sign".to_owned(),
+            (false, _, true) => "not shown: seeds agree, but the interval holds 0".to_owned(),
+            (false, ..) => "not shown: seeds differ in sign".to_owned(),
         }
     }
 
@@ -309,7 +331,12 @@ impl Ablation {
 }
 
 fn points(difference: f64) -> String {
-    format!("{:+.1}", 100.0 * difference)
+    let points = (1000.0 * difference).round() / 10.0;
+    match points {
+        _ if points > 0.0 => format!("+{points:.1}"),
+        _ if points < 0.0 => format!("−{:.1}", -points),
+        _ => "0.0".to_owned(),
+    }
 }
 
 /// What can be measured of these outcomes: entities, then each relation type, with gold entities and end to end.

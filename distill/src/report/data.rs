@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::Measurement;
@@ -14,18 +14,10 @@ use super::reliability::{Curve, cross_fitted, curves};
 use crate::error::Result;
 use crate::eval::{self, DocumentCounts};
 use crate::recipe::{Recipe, Source};
+use crate::train::trainer::Time;
 
 /// Version of `report.json`.
 pub const VERSION: u32 = 1;
-
-/// How long the training took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Time {
-    /// Wall-clock seconds of all its steps.
-    pub seconds: f64,
-    /// Tokens read in them, padding not counted.
-    pub tokens: u64,
-}
 
 /// `report.json`.
 #[derive(Clone, Debug, Serialize)]

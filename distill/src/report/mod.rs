@@ -7,8 +7,10 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use bie::bundle::Bundle;
 use bie::{Engine, Options};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::calibration;
 use crate::error::{Error, Result};
@@ -16,6 +18,7 @@ use crate::eval::{self, Job, Measured};
 use crate::metrics::{Counts, Scores};
 use crate::progress;
 use crate::recipe::Recipe;
+use crate::train::trainer::Time;
 
 pub mod ablation;
 pub mod against_teacher;
@@ -30,7 +33,7 @@ pub mod svg;
 #[cfg(test)]
 mod tests;
 
-pub use data::{Report, Time};
+pub use data::Report;
 use html::{Cell, Section, Table};
 
 /// The report's numbers in a run's folder; the last file that a run writes.
@@ -84,6 +87,25 @@ impl Remembered {
                 .map_err(|e| Error::file(&path, e.to_string())),
         }
     }
+}
+
+/// Whether a run that recorded this recipe's identity was made by this recipe. An encoder teacher's hash is part of it, but no key of the
+/// recipe: it is read from its bundle, or taken at the record's word where that is gone.
+pub(crate) fn made_by(recipe: &Recipe, recorded: &Value) -> bool {
+    let mut own = recipe.identity();
+    for (n, teacher) in recipe.encoder_teachers.iter().enumerate() {
+        let at = format!("/encoder_teachers/{n}");
+        let hash = match Bundle::open(&recipe.resolve(&teacher.path)) {
+            Ok(bundle) => Some(Value::String(bundle.hash)),
+            Err(_) => recorded.pointer(&format!("{at}/hash")).cloned(),
+        };
+        if let (Some(teacher), Some(hash)) =
+            (own.pointer_mut(&at).and_then(Value::as_object_mut), hash)
+        {
+            teacher.insert("hash".to_owned(), hash);
+        }
+    }
+    own == *recorded
 }
 
 /// What a recipe's bundles are measured on, if it says so.
@@ -161,8 +183,8 @@ pub fn again(
         let dir = out.join(precision);
         if dir.is_dir() {
             let bundle = measure(&recipe, &dir)?;
-            let made_by = bundle.engine.manifest().provenance.get("recipe");
-            if made_by != Some(&recipe.identity()) {
+            let recorded = bundle.engine.manifest().provenance.get("recipe");
+            if !recorded.is_some_and(|recorded| made_by(&recipe, recorded)) {
                 return Err(Error::file(
                     &dir,
                     format!(
@@ -287,6 +309,9 @@ fn summary(report: &Report) -> String {
     text + ", micro-averaged over its types."
 }
 
+/// One of a report's three sets of figures.
+type Of = fn(&eval::Report) -> &Scores;
+
 /// The tables of precision, recall and F1: the last bundle, and the F1 of the others beside.
 fn figures(e: &data::Evaluation) -> String {
     let mut out = String::new();
@@ -294,7 +319,7 @@ fn figures(e: &data::Evaluation) -> String {
         return out;
     };
     let others: Vec<&(String, eval::Report)> = e.reports.iter().rev().skip(1).collect();
-    let tables: [(&str, fn(&eval::Report) -> &Scores); 3] = [
+    let tables: [(&str, Of); 3] = [
         ("Entities: exact bytes and type", |r| &r.ner),
         (
             "Relations between given gold entities, pairs of concepts of one document",

@@ -246,16 +246,19 @@ pub fn dots(rows: &[Row], zero: bool) -> String {
     };
     let axis = Axis::new(low, high, 4.0);
     let x = |value: f64| 12.0 + axis.at(value) * (WIDTH - 24.0);
-    let foot = height - 22.0;
     for tick in axis.ticks() {
         let class = if zero && tick.abs() < axis.step / 2.0 {
             "axis"
         } else {
             "grid"
         };
+        // Lines only beside the values: names stand between them.
+        let beside: String = (0..rows.len())
+            .map(|n| format!("M{:.1} {:.1}v18", x(tick), TOP + STEP * n as f64 + 17.0))
+            .collect();
         let _ = writeln!(
             out,
-            "<path class=\"{class}\" d=\"M{0:.1} {TOP}V{foot:.1}\"/><text x=\"{0:.1}\" y=\"{1:.1}\" text-anchor=\"middle\">{2}</text>",
+            "<path class=\"{class}\" d=\"{beside}\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
             x(tick),
             height - 7.0,
             axis.label(tick)

@@ -151,11 +151,14 @@ fn teachers_are_compared_with_student_gold_and_each_other() {
     assert!(html.contains("Teachers among themselves") && html.contains("only teacher"));
 }
 
+/// Document, first span, score, what is there instead.
+type Brief = (String, (usize, usize), Option<f32>, String);
+
 #[test]
 fn the_worst_errors_come_first_and_bring_no_text_unasked() {
     let (fake, measured) = measured(true);
     let errors = worst(&fake.manifest, &measured, &ByPlace, false);
-    let brief = |list: &[errors::Wrong]| -> Vec<(String, (usize, usize), Option<f32>, String)> {
+    let brief = |list: &[errors::Wrong]| -> Vec<Brief> {
         let one = |w: &errors::Wrong| (w.document.clone(), w.spans[0], w.score, w.instead.clone());
         list.iter().map(one).collect()
     };
@@ -255,7 +258,7 @@ fn arms_are_compared_in_words_and_figures() {
     for words in [
         "a gain: its spread excludes 0",
         "not shown: only 1 seeds",
-        "not shown: seeds disagree",
+        "not shown: seeds differ in sign",
         "Not there yet: late-1.",
     ] {
         assert!(text.contains(words), "{words}: {text}");

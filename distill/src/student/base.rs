@@ -185,6 +185,30 @@ pub fn read_encoder(file: &mut Checkpoint, c: &Config, layers: &[usize]) -> Resu
     Ok(p)
 }
 
+/// The head for masked words, as [`super::heads::masked_logits`] names its weights. `None`: the checkpoint has none. Its decoder is the word
+/// table, whether the checkpoint repeats it or not.
+///
+/// # Errors
+/// Half of it is there, or its tensors are of another shape than `c` implies.
+pub fn read_masked_head(file: &mut Checkpoint, c: &Config) -> Result<Option<Parameters>> {
+    let d = c.hidden_size;
+    let mut head = Parameters::default();
+    if file.shape("cls.predictions.bias").is_none() {
+        return Ok(None);
+    }
+    for (theirs, ours, shape) in [
+        ("bias", "bias", vec![c.vocab_size]),
+        ("transform.dense.weight", "dense.weight", vec![d, d]),
+        ("transform.dense.bias", "dense.bias", vec![d]),
+        ("transform.LayerNorm.weight", "LayerNorm.weight", vec![d]),
+        ("transform.LayerNorm.bias", "LayerNorm.bias", vec![d]),
+    ] {
+        let values = file.floats(&format!("cls.predictions.{theirs}"), &shape)?;
+        head.insert(format!("masked.{ours}"), &shape, values);
+    }
+    Ok(Some(head))
+}
+
 /// `config.json`: sizes that the graph can be built of, of an encoder that computes what ours does.
 ///
 /// # Errors

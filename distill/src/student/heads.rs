@@ -1,6 +1,7 @@
-//! The heads: BIO tags per entity type, and relations between pairs of entities of one window.
+//! The heads: BIO tags per entity type, relations between pairs of entities of one window, and masked words.
 
 use super::Net;
+use super::encoder::Config;
 use crate::graph::{Dim, MatMul, Tensor};
 use crate::shape;
 
@@ -119,4 +120,19 @@ pub fn relation_logits(
         ),
         pair_attention,
     )
+}
+
+/// The word table as the decoder of masked words: the same values under another name, so that the gradients of both uses stay apart.
+pub const DECODER: &str = "masked.decoder";
+
+/// Logits `[rows, vocabulary]` of the words behind the hidden states `[rows, d]` (Devlin et al. 2019): a dense layer with GELU and
+/// normalisation, then a product with the word table, which is handed on, too.
+pub fn masked_logits(net: &mut Net<'_>, hidden: Tensor, c: &Config) -> (Tensor, Tensor) {
+    let d = c.hidden_size;
+    let x = net.linear(hidden, "masked.dense", d, d);
+    let x = net.graph.gelu(x);
+    let x = net.norm(x, "masked.LayerNorm", d, c.epsilon);
+    let table = net.parameter(DECODER, &[c.vocab_size, d]);
+    let bias = net.parameter("masked.bias", &[c.vocab_size]);
+    (net.graph.gemm(x, table, Some(bias), false, true), table)
 }

@@ -1,7 +1,8 @@
 //! From windows to a padded [`Batch`]: targets, weights and masks as the training step reads them.
 
+use super::budget::Extents;
 use super::step::{Batch, StepSpec};
-use crate::dataset::Item;
+use crate::dataset::{Item, Pair};
 use crate::recipe::Distillation;
 
 /// Added to a score or logit that must not count.
@@ -30,6 +31,29 @@ impl Weights {
             pair: relations / scored as f32,
             tokens: items.iter().map(|i| i.ids.len()).sum(),
         }
+    }
+}
+
+/// A window of nothing as large as the largest: what takes a step's memory without being data.
+pub fn blank(e: Extents, labels: usize) -> Item {
+    let pair = Pair {
+        head: 0,
+        tail: 0,
+        admitted: vec![true; labels],
+        gold: None,
+        teacher: None,
+        evidence: None,
+    };
+    Item {
+        document: String::new(),
+        ids: vec![0; e.length],
+        tags: Vec::new(),
+        tag_weight: Vec::new(),
+        teacher_tags: Vec::new(),
+        mentions: vec![vec![0]; e.mentions],
+        entities: vec![vec![0]; e.entities],
+        entity_type: Vec::new(),
+        pairs: vec![pair; e.pairs],
     }
 }
 
@@ -198,7 +222,6 @@ fn soften(p: &[f32], temperature: f32) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dataset::Pair;
     use crate::student::encoder::Config;
     use crate::student::heads::RelationHead;
     use crate::student::trainable::Trainable;

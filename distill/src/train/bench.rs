@@ -1,15 +1,17 @@
 //! Speed and memory of training on random data: where a step's time goes, for comparison with other trainers (`benches/README.md`).
 
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use serde::Serialize;
 
 use super::batch::{Weights, assemble};
+use super::budget::{Budget, Extents};
 use super::dropout::{self, Draw};
 use super::step::{Step, StepSpec, Terms};
 use super::trainer::Sums;
 use crate::dataset::Item;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::memory;
 use crate::optimizer::{AdamW, Parameter, Settings};
 use crate::recipe::Distillation;
@@ -34,6 +36,8 @@ pub struct Job {
     pub threads: usize,
     /// Steps that are timed; two more warm up.
     pub steps: usize,
+    /// Take this thread's own time instead of the clock on the wall: for one thread on a busy machine.
+    pub cpu: bool,
 }
 
 /// Sizes of well-known encoders, by name: MiniLM-L6, a 6-layer BERT of full width (DistilBERT's size), BERT-base.
@@ -68,6 +72,8 @@ pub struct Report {
     pub parameters: usize,
     /// Those of them that are trained.
     pub trained: usize,
+    /// What it was estimated to hold at most, in bytes.
+    pub estimated_bytes: u64,
     /// The most that the process held, in bytes.
     pub peak_bytes: Option<u64>,
 }
@@ -119,6 +125,15 @@ pub fn run(job: &Job) -> Result<Report> {
         trainable: job.trainable,
         terms: Terms::default(),
     };
+    let held = memory::resident().unwrap_or_default();
+    let need = Budget {
+        spec: spec.clone(),
+        windows: batch * job.accumulate,
+        extents: Extents::of(items.iter().copied()),
+        parameters: &parameters,
+        held,
+    }
+    .need();
     let mut step = Step::new(spec, job.threads)?;
     let trained: Vec<Parameter> = parameters
         .0
@@ -134,8 +149,16 @@ pub fn run(job: &Job) -> Result<Report> {
             .sum(),
         ..Report::default()
     };
+    report.estimated_bytes = need.total();
     let mut optimizer = AdamW::new(Settings::default(), trained);
     let mut masks = Vec::new();
+    let now = || match job.cpu {
+        false => Ok(wall()),
+        true => own().ok_or_else(|| {
+            let why = "this system does not say what time a thread takes; measure on the wall";
+            Error::Environment(why.to_owned())
+        }),
+    };
     let mut seconds = Phases::default();
     for n in 0..job.steps + 2 {
         if n == 2 {
@@ -143,10 +166,10 @@ pub fn run(job: &Job) -> Result<Report> {
         }
         let mut sums = Sums::default();
         for part in 0..job.accumulate {
-            let start = Instant::now();
+            let start = now()?;
             let weights = Weights::of(&items, 1.0, 1.0);
             let data = assemble(&items, weights, &[], step.spec(), &Distillation::default());
-            let start = lap(start, &mut seconds.batch);
+            let start = lap(&now, start, &mut seconds.batch)?;
             let draw = Draw {
                 count: step.masks(),
                 batch,
@@ -157,9 +180,9 @@ pub fn run(job: &Job) -> Result<Report> {
                 window: ((n * job.accumulate + part) * batch) as u64,
             };
             dropout::fill(&mut masks, draw, job.threads);
-            let start = lap(start, &mut seconds.masks);
+            let start = lap(&now, start, &mut seconds.masks)?;
             let computed = step.run(&parameters, data, &masks)?;
-            let start = lap(start, &mut seconds.graph);
+            let start = lap(&now, start, &mut seconds.graph)?;
             let gradients = computed.gradients(optimizer.parameters())?;
             let mut apply = |gradients: &[_]| {
                 let values = parameters
@@ -180,7 +203,7 @@ pub fn run(job: &Job) -> Result<Report> {
                     apply(&sums.gradients())?;
                 }
             }
-            lap(start, &mut seconds.optimizer);
+            lap(&now, start, &mut seconds.optimizer)?;
         }
     }
     let tokens = job.steps * job.accumulate * batch * job.tokens;
@@ -198,10 +221,23 @@ pub fn run(job: &Job) -> Result<Report> {
 }
 
 /// Adds the time since `start`; the time now.
-fn lap(start: Instant, sum: &mut f64) -> Instant {
-    let now = Instant::now();
-    *sum += (now - start).as_secs_f64();
-    now
+fn lap(now: &impl Fn() -> Result<f64>, start: f64, sum: &mut f64) -> Result<f64> {
+    let end = now()?;
+    *sum += end - start;
+    Ok(end)
+}
+
+/// Seconds on the wall.
+fn wall() -> f64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    START.elapsed().as_secs_f64()
+}
+
+/// Seconds that a processor gave this thread.
+fn own() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanoseconds: u64 = text.split_whitespace().next()?.parse().ok()?;
+    Some(nanoseconds as f64 * 1e-9)
 }
 
 /// A window of words that hardly repeat, as many as they are in an abstract's vocabulary and more.

@@ -34,26 +34,30 @@ pub fn fill(masks: &mut Vec<f32>, draw: Draw, threads: usize) {
     let dropped = (draw.p * 256.0).round().clamp(0.0, 255.0) as u8;
     let kept = 256.0 / (256.0 - f32::from(dropped));
     let mut each: Vec<(u64, &mut [f32])> = (0..).zip(masks.chunks_mut(length * row)).collect();
-    let share = each.len().div_ceil(threads.max(1));
-    std::thread::scope(|scope| {
-        for some in each.chunks_mut(share) {
-            scope.spawn(move || {
-                let mut bytes = vec![0u8; draw.width];
-                for (index, mask) in some {
-                    for b in 0..draw.batch {
-                        let mut random = ChaCha8Rng::seed_from_u64(draw.seed);
-                        let window = draw.window + b as u64;
-                        random.set_stream(window * draw.count as u64 + *index);
-                        let tokens = mask.chunks_mut(draw.width).skip(b).step_by(draw.batch);
-                        for token in tokens {
-                            random.fill_bytes(&mut bytes);
-                            for (x, &byte) in token.iter_mut().zip(&bytes) {
-                                *x = if byte < dropped { 0.0 } else { kept };
-                            }
-                        }
+    let fill = |some: &mut [(u64, &mut [f32])]| {
+        let mut bytes = vec![0u8; draw.width];
+        for (index, mask) in some {
+            for b in 0..draw.batch {
+                let mut random = ChaCha8Rng::seed_from_u64(draw.seed);
+                let window = draw.window + b as u64;
+                random.set_stream(window * draw.count as u64 + *index);
+                let tokens = mask.chunks_mut(draw.width).skip(b).step_by(draw.batch);
+                for token in tokens {
+                    random.fill_bytes(&mut bytes);
+                    for (x, &byte) in token.iter_mut().zip(&bytes) {
+                        *x = if byte < dropped { 0.0 } else { kept };
                     }
                 }
-            });
+            }
+        }
+    };
+    if threads <= 1 {
+        return fill(&mut each);
+    }
+    let share = each.len().div_ceil(threads);
+    std::thread::scope(|scope| {
+        for some in each.chunks_mut(share) {
+            scope.spawn(|| fill(some));
         }
     });
 }

@@ -2,13 +2,15 @@
 
 pub mod batch;
 pub mod bench;
-mod dropout;
+pub mod budget;
+pub(crate) mod dropout;
 pub mod features;
 pub mod losses;
 pub mod run;
 pub mod step;
 pub mod supervised;
 pub mod trainer;
+pub mod watch;
 
 pub use losses::Epoch;
-pub use run::{Run, train};
+pub use run::{How, Run, train};

@@ -1,19 +1,25 @@
 //! One training run: from a recipe to trained parameters, through checkpoints.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bie::encode::Encoder;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde_json::Value;
 
+use super::budget::{Budget, Extents};
 use super::features::SCAFFOLD;
 use super::losses::Epoch;
+use super::step::StepSpec;
 use super::supervised::Supervised;
-use super::trainer::{self, Plan, Trained};
+use super::trainer::{self, Changed, Plan, Time, Trained};
 use crate::checkpoint::Folder;
-use crate::dataset::{self, Agreement};
+use crate::dataset::{self, Agreement, Dataset};
 use crate::error::{Error, Result};
+use crate::files;
+use crate::memory;
 use crate::optimizer::{Parameter, Settings};
 use crate::recipe::Recipe;
 use crate::student::base::{Base, Learned};
@@ -37,19 +43,50 @@ pub struct Run {
     pub parameters: Parameters,
     /// Mean losses of each epoch.
     pub curve: Vec<Epoch>,
+    /// What changed in the recipe on the way.
+    pub changes: Vec<Changed>,
+    /// The folder of checkpoints: nobody else trains into the run's folder before this is dropped.
+    pub checkpoints: Folder,
+    /// How long it took.
+    pub time: Time,
     /// What was trained on, in words.
     pub data: String,
     /// How gold and the teachers agree.
     pub agreement: Vec<Agreement>,
 }
 
-/// Trains by `recipe`, keeping checkpoints in `out`; with `resume` goes on from the newest one.
-/// `None`: SIGINT or SIGTERM came, the state is saved and a resumed run goes on from here.
+/// How a run is begun.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct How {
+    /// Go on from the newest checkpoint, if there is one.
+    pub resume: bool,
+    /// Keys of the recipe that may have changed since: `training` and `distillation`, or keys in them.
+    pub allow_changed: Vec<String>,
+    /// Bytes that the process may hold: steps are split into parts that fit.
+    pub memory: Option<u64>,
+}
+
+impl How {
+    /// Goes on from the newest checkpoint, with an unchanged recipe.
+    pub fn newest() -> Self {
+        How {
+            resume: true,
+            ..How::default()
+        }
+    }
+}
+
+/// Trains by `recipe`, keeping checkpoints in `out`. `None`: SIGINT or SIGTERM came, the state is saved and a resumed run goes on from here.
 ///
 /// # Errors
-/// The recipe, a data file, the base weights or every checkpoint is bad (nothing has been trained then); the folder holds another run;
-/// the loss is no longer a number (the last checkpoint stays); the disk is full.
-pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
+/// The recipe, a data file, the base weights or every checkpoint is bad (nothing has been trained then); the folder holds another run, or
+/// another process trains into it; the disk has no room for the run; see [`trainer::train`].
+pub fn train(recipe: &Path, out: &Path, how: &How) -> Result<Option<Run>> {
+    if let Some(key) = how.allow_changed.iter().find(|key| !changeable(key)) {
+        return Err(Error::Usage(format!(
+            "--allow-changed {key}: only what is in `training` and `distillation` can change on the way"
+        )));
+    }
     let mut recipe = Recipe::read(recipe)?;
     let base = recipe.resolve(&recipe.student.base);
     let Base {
@@ -67,19 +104,25 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
         check_sizes(&recipe, config, kept.len())?;
         Ok(kept)
     })?;
+    let checkpoints = Folder::open(&out.join("checkpoints"))?;
+    if !how.resume && !checkpoints.list()?.is_empty() {
+        return Err(Error::Usage(format!(
+            "{} holds checkpoints of an earlier run; add --resume to go on with it, or choose another folder",
+            out.display()
+        )));
+    }
     calibrate::fit(&mut recipe)?;
     let cache = out.join("teacher-cache");
     let mut teachers = EncoderTeachers::open(&mut recipe, &config, &tokenizer, &cache)?;
     let data = dataset::load(&recipe, &tokenizer, &mut teachers)?;
     let sources = sources(&recipe, &teachers);
     let agreement = data.summary.agreements.figures(&recipe.schema, &sources);
-    let folder = Folder::open(&out.join("checkpoints"))?;
-    if !resume && !folder.list()?.is_empty() {
-        return Err(Error::Usage(format!(
-            "{} holds checkpoints of an earlier run; add --resume to go on with it, or choose another folder",
-            out.display()
-        )));
-    }
+    let identity = identity(&recipe, &base)?;
+    let checkpoint = if how.resume {
+        checkpoints.load_changed(&identity, &how.allow_changed)?
+    } else {
+        None
+    };
     let relations = relation_head(&recipe, &config);
     let mut random = ChaCha8Rng::seed_from_u64(recipe.seed);
     let types = recipe.schema.entities.len();
@@ -92,24 +135,26 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
     for feature in teachers.features() {
         feature.add_projection(&mut parameters, &config, || normal(&mut random));
     }
-    let plan = plan(&recipe, &parameters);
-    let checkpoint = if resume {
-        folder.load(&plan.identity)?
-    } else {
-        None
-    };
-    let mut task = Supervised::new(&recipe, &config, relations, &data, teachers)?;
+    let plan = plan(&recipe, &parameters, identity);
+    check_room(out, &plan, &parameters)?;
     eprintln!("distill: {}", data.summary);
     agreement
         .iter()
         .for_each(|figures| eprintln!("distill: {figures}"));
-    let Some(trained) = trainer::train(&mut task, parameters, &plan, &folder, checkpoint)? else {
-        eprintln!("distill: stopped by a signal; the state is saved, go on with --resume");
+    let spec = Supervised::spec(&recipe, &config, relations, &data, &teachers);
+    let mut task = prepare(&recipe, spec, &data, &parameters, teachers, how.memory)?;
+    let trained = trainer::train(&mut task, parameters, &plan, &checkpoints, checkpoint)?;
+    if let Some(peak) = memory::peak() {
+        eprintln!("distill: memory, {} at most so far", memory::show(peak));
+    }
+    let Some(trained) = trained else {
         return Ok(None);
     };
     let Trained {
         mut parameters,
         curve,
+        changes,
+        time,
     } = trained;
     if let Some(adapters) = &recipe.student.adapters {
         parameters.merge_adapters(adapters);
@@ -123,9 +168,105 @@ pub fn train(recipe: &Path, out: &Path, resume: bool) -> Result<Option<Run>> {
         relations,
         parameters,
         curve,
+        changes,
+        checkpoints,
+        time,
         data,
         agreement,
     }))
+}
+
+/// The task, in parts that fit into `limit` bytes; with a limit, it is shown by a rehearsal that they do.
+fn prepare<'a>(
+    recipe: &'a Recipe,
+    spec: StepSpec,
+    data: &'a Dataset,
+    parameters: &Parameters,
+    teachers: EncoderTeachers,
+    limit: Option<u64>,
+) -> Result<Supervised<'a>> {
+    let (windows, extents) = (
+        recipe.training.step_windows(),
+        Extents::of(data.items.iter()),
+    );
+    let budget = Budget {
+        spec,
+        windows,
+        extents,
+        parameters,
+        held: memory::resident().unwrap_or_default(),
+    };
+    let Some(limit) = limit else {
+        eprintln!("distill: memory, at most {}", budget.need());
+        return Supervised::new(recipe, budget.spec, data, teachers);
+    };
+    let (spec, need) = budget.fit(limit)?;
+    eprintln!(
+        "distill: memory, at most {need}; {windows} windows a step, {} at a time",
+        spec.batch
+    );
+    let mut task = Supervised::new(recipe, spec, data, teachers)?;
+    task.rehearse(parameters, extents)?;
+    // What comes after the rehearsal.
+    let later = need.moments + need.sums + need.checkpoint;
+    match memory::resident() {
+        Some(now) if now + later > limit => Err(Error::Usage(format!(
+            "a rehearsal of the largest step took more than was expected of it: give --memory {} or more",
+            memory::show(now + later).replace(' ', "")
+        ))),
+        _ => Ok(task),
+    }
+}
+
+/// What decides the outcome: the recipe, and the content of every file that it names.
+fn identity(recipe: &Recipe, base: &Path) -> Result<Value> {
+    let mut paths: Vec<PathBuf> = recipe.corpora.iter().map(|c| c.path.clone()).collect();
+    paths.extend(recipe.teachers.iter().map(|t| t.path.clone()));
+    for held_out in recipe.held_out() {
+        paths.push(held_out.path.clone());
+        paths.extend(held_out.relations_from.clone());
+    }
+    let mut paths: Vec<PathBuf> = paths.iter().map(|path| recipe.resolve(path)).collect();
+    let read = fs::read_dir(base).map_err(Error::io("read", base))?;
+    let mut of_base: Vec<PathBuf> = read.flatten().map(|entry| entry.path()).collect();
+    of_base.sort();
+    let matters = |path: &PathBuf| {
+        let kind = path.extension().unwrap_or_default().to_string_lossy();
+        path.is_file() && ["json", "txt", "safetensors", "bin"].contains(&kind.as_ref())
+    };
+    paths.extend(of_base.into_iter().filter(matters));
+    let mut hashes = serde_json::Map::new();
+    for path in paths {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let hash = files::fingerprint(&path)?;
+        // Two files of one name stand for themselves in their order.
+        let mut key = name.to_string();
+        while hashes.contains_key(&key) {
+            key.push('\'');
+        }
+        hashes.insert(key, hash.into());
+    }
+    let mut identity = recipe.identity();
+    if let Some(object) = identity.as_object_mut() {
+        object.insert("files".to_owned(), hashes.into());
+    }
+    Ok(identity)
+}
+
+fn changeable(key: &str) -> bool {
+    let table = key.split('.').next().unwrap_or_default();
+    ["training", "distillation"].contains(&table)
+}
+
+/// Refuses to begin what the disk will not hold: the checkpoints (a third one while it is written), and twice the bundles, since a new one is
+/// written before the old one goes. What the run's folder holds already is counted as room.
+fn check_room(out: &Path, plan: &Plan, parameters: &Parameters) -> Result<()> {
+    const ROOM: [(u64, &str); 2] = [(3 * 12, "checkpoints"), (2 * 6, "bundles")];
+    let trained: usize = plan.trained.iter().map(Parameter::len).sum();
+    let all: usize = parameters.0.values().map(|p| p.data.len()).sum();
+    let [checkpoints, bundles] = ROOM;
+    let needed = checkpoints.0 * trained as u64 + bundles.0 * all as u64;
+    files::need(out, needed.saturating_sub(files::size(out)?))
 }
 
 fn check_sizes(recipe: &Recipe, config: &Config, layers: usize) -> Result<()> {
@@ -211,7 +352,7 @@ fn sources(recipe: &Recipe, teachers: &EncoderTeachers) -> Vec<String> {
 }
 
 /// How the recipe says that `parameters` are trained.
-fn plan(recipe: &Recipe, parameters: &Parameters) -> Plan {
+fn plan(recipe: &Recipe, parameters: &Parameters, identity: Value) -> Plan {
     let t = &recipe.training;
     let trainable = recipe.student.trainable();
     let trained = parameters
@@ -237,20 +378,10 @@ fn plan(recipe: &Recipe, parameters: &Parameters) -> Plan {
         warmup: t.warmup,
         threads: t.threads,
         interval: Duration::from_secs_f32(60.0 * t.checkpoint_minutes),
-        identity: identity(recipe, parameters),
+        background: t.checkpoint_in_background,
+        explosion: t.explosion,
+        identity,
     }
-}
-
-/// The recipe's, and what a checkpoint takes from the base: the weights that are not trained.
-fn identity(recipe: &Recipe, parameters: &Parameters) -> serde_json::Value {
-    let mut identity = recipe.identity();
-    let trainable = recipe.student.trainable();
-    if let Some(hash) = parameters.hash(|name| !trainable.trains(name))
-        && let Some(student) = identity.get_mut("student").and_then(|s| s.as_object_mut())
-    {
-        student.insert("untrained_weights".to_owned(), hash.into());
-    }
-    identity
 }
 
 /// A standard normal number (Box and Muller 1958).

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::budget::Extents;
 use super::features::{Feature, Kind};
 use super::losses::Losses;
 use super::trainer::{Part, gradient_name};
@@ -222,6 +223,19 @@ impl Step {
             }
         }
         net
+    }
+
+    /// Bytes that a run holds at most, parameters not counted: a batch of `extents`, its masks, what is computed of them, gradients.
+    pub fn peak_bytes(spec: &StepSpec, extents: Extents) -> u64 {
+        let net = Self::graph(spec);
+        let extents = [
+            ("L", extents.length),
+            ("M", extents.mentions),
+            ("N", extents.entities),
+            ("P", extents.pairs),
+        ];
+        let fed = |name: &str| net.parameters().iter().all(|(p, _)| p != name);
+        net.graph.input_bytes(&extents, fed) + net.graph.peak_bytes(&extents)
     }
 
     /// Sizes of this step.

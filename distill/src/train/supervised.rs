@@ -1,6 +1,7 @@
 //! Training on windows with targets: what gold and teachers say of entities and relations.
 
-use super::batch::{Weights, assemble, learns_tags};
+use super::batch::{Weights, assemble, blank, learns_tags};
+use super::budget::Extents;
 use super::dropout::{self, Draw};
 use super::step::{Batch, Step, StepSpec, Terms};
 use super::trainer::{Part, Task};
@@ -26,17 +27,14 @@ pub struct Supervised<'a> {
 }
 
 impl<'a> Supervised<'a> {
-    /// Builds the step's graph, of the terms that have a weight and something to say.
-    ///
-    /// # Errors
-    /// The runtime is missing or refuses the graph.
-    pub fn new(
-        recipe: &'a Recipe,
+    /// The step that the recipe describes, of the terms that have a weight and something to say.
+    pub fn spec(
+        recipe: &Recipe,
         config: &Config,
         relations: Option<RelationHead>,
-        data: &'a Dataset,
-        teachers: EncoderTeachers,
-    ) -> Result<Self> {
+        data: &Dataset,
+        teachers: &EncoderTeachers,
+    ) -> StepSpec {
         let (t, d) = (&recipe.training, &recipe.distillation);
         let evidence = |item: &Item| item.pairs.iter().any(|p| p.evidence.is_some());
         let terms = Terms {
@@ -45,7 +43,7 @@ impl<'a> Supervised<'a> {
                 && data.items.iter().any(evidence),
             features: teachers.features().cloned().collect(),
         };
-        let spec = StepSpec {
+        StepSpec {
             encoder: config.clone(),
             types: recipe.schema.entities.len(),
             relations,
@@ -54,7 +52,19 @@ impl<'a> Supervised<'a> {
             temperature: d.temperature,
             trainable: recipe.student.trainable(),
             terms,
-        };
+        }
+    }
+
+    /// Builds the step's graph. Where `spec` has smaller batches than the recipe, a step has more parts.
+    ///
+    /// # Errors
+    /// The runtime is missing or refuses the graph.
+    pub fn new(
+        recipe: &'a Recipe,
+        spec: StepSpec,
+        data: &'a Dataset,
+        teachers: EncoderTeachers,
+    ) -> Result<Self> {
         Ok(Supervised {
             recipe,
             data,
@@ -64,6 +74,24 @@ impl<'a> Supervised<'a> {
             steps: Vec::new(),
             masks: Vec::new(),
         })
+    }
+
+    /// Computes the largest batch that can come, and forgets what came out: from now on the runtime holds the most that it will hold.
+    ///
+    /// # Errors
+    /// The runtime fails.
+    pub fn rehearse(&mut self, parameters: &Parameters, extents: Extents) -> Result<()> {
+        let spec = self.step.spec();
+        let labels = self.recipe.schema.relations.len() + 1;
+        let blank = blank(extents, labels);
+        let weights = Weights::of(&[], 0.0, 0.0);
+        let mixture = &self.recipe.distillation;
+        let nothing = spec.terms.features.iter();
+        let nothing = nothing.map(|f| vec![0.0; f.values(extents.length)]);
+        let batch = assemble(&[&blank], weights, &[nothing.collect()], spec, mixture);
+        let masks = self.step.masks() * batch.ids.len() * spec.encoder.hidden_size;
+        self.masks.resize(masks, 1.0);
+        self.step.run(parameters, batch, &self.masks).map(drop)
     }
 
     /// The windows of a step.

@@ -9,9 +9,10 @@ pub fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data")
 }
 
-/// The program, with nothing on its standard input.
+/// The program (or another one that `BIE_DISTILL` names), with nothing on its standard input.
 pub fn distill() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_distill"));
+    let program = std::env::var_os("BIE_DISTILL");
+    let mut command = Command::new(program.unwrap_or(env!("CARGO_BIN_EXE_distill").into()));
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

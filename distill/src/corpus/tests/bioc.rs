@@ -187,6 +187,18 @@ fn damaged_bioc_in_json() {
             ),
             ("\"offset\": 26", "\"offset\": \"26\"", 7, "wrong type"),
             ("\"offset\": 23", "\"offset\": 3", 6, "before the end"),
+            (
+                "{\"offset\": 0, \"infons\"",
+                "{\"offset\": 18446744073709551615, \"infons\"",
+                6,
+                "before the end",
+            ),
+            (
+                "\"offset\": 26",
+                "\"offset\": 18446744073709551615",
+                7,
+                "lies in no passage",
+            ),
             ("\"refid\": \"2\"", "\"refid\": \"8\"", 11, "the id 8"),
             ("\"id\": 901, ", "", 2, "missing field `id`"),
             ("\"relations\": [", "\"relations\": [,", 9, "not JSON"),

@@ -19,6 +19,10 @@ pub mod torch;
 /// Every encoder has this tensor; what stands before it in its name is the prefix of all.
 const LANDMARK: &str = "embeddings.word_embeddings.weight";
 
+/// What a file is that begins with `version ` instead of weights.
+const GIT_LFS: &str =
+    "this is a pointer of Git LFS, not the weights; fetch them with `git lfs pull`";
+
 /// What the head for masked words is called, after a prefix of its own.
 const HEAD: &str = "cls.predictions.";
 

@@ -5,6 +5,8 @@ use std::io::{Read, Seek, SeekFrom};
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
+use super::GIT_LFS;
+
 /// Longest header that is read; that of BERT-large has 40 kB.
 const LONGEST_HEADER: u64 = 16 << 20;
 
@@ -29,10 +31,7 @@ impl<R: Read + Seek> File<R> {
         reader.read_exact(&mut head).map_err(short)?;
         let size = u64::from_le_bytes(head);
         if head.starts_with(b"version ") {
-            return Err(
-                "this is a pointer of Git LFS, not the weights; fetch them with `git lfs pull`"
-                    .to_owned(),
-            );
+            return Err(GIT_LFS.to_owned());
         }
         if size > LONGEST_HEADER.min(len) {
             return Err(format!(

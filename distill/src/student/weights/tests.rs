@@ -164,10 +164,7 @@ fn what_is_wrong_with_a_folder_is_said() {
         (&whole[..4], "shorter than its header"),
         (&whole[..100], "header claims"),
         (&whole[..whole.len() - 1], "is the file whole?"),
-        (
-            b"version https://git-lfs.github.com/spec/v1\noid",
-            "git lfs pull",
-        ),
+        (b"version https\noid", "git lfs pull"),
         (&[0xff; 100], "header claims"),
     ] {
         fs::write(&file, bytes).unwrap();

@@ -7,6 +7,7 @@ use std::io::{Read, Seek, SeekFrom};
 use safetensors::Dtype;
 use zip::{CompressionMethod, ZipArchive};
 
+use super::GIT_LFS;
 use super::pickle::{self, Storage, Tensor};
 
 /// Longest `data.pkl` that is read; that of BERT-large has 50 kB.
@@ -44,10 +45,7 @@ impl<R: Read + Seek> File<R> {
                 [0x80, ..] => format!(
                     "this is the format of PyTorch before 1.6, not a zip archive; convert it where PyTorch is: {CONVERT}"
                 ),
-                _ if head.starts_with(b"version https://git-lfs") => {
-                    "this is a pointer of Git LFS, not the weights; fetch them with `git lfs pull`"
-                        .to_owned()
-                }
+                _ if head.starts_with(b"version ") => GIT_LFS.to_owned(),
                 _ => "not a zip archive as torch.save writes it".to_owned(),
             });
         }

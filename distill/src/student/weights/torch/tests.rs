@@ -112,9 +112,7 @@ fn other_formats_are_refused_with_what_to_do() {
         why.contains("before 1.6") && why.contains("torch.save(torch.load("),
         "{why}"
     );
-    assert!(
-        error(b"version https://git-lfs.github.com/spec/v1\n".to_vec()).contains("git lfs pull")
-    );
+    assert!(error(b"version https\n".to_vec()).contains("git lfs pull"));
     assert!(error(Vec::new()).contains("not a zip archive"));
     assert!(error(b"PK\x03\x04".to_vec()).contains("whole zip"));
     assert!(error(archive(&[("model.json", b"{}")])).contains("no data.pkl"));
