@@ -116,11 +116,6 @@ impl EncoderTeachers {
         Ok(EncoderTeachers { cache, teachers })
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.teachers.is_empty()
-    }
-
     /// What is held to features of the teachers, in the order of [`EncoderTeachers::values`].
     pub fn features(&self) -> impl Iterator<Item = &Feature> {
         self.teachers.iter().flat_map(|t| &t.features)
