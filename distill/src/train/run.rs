@@ -9,7 +9,6 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::budget::{Budget, Extents};
 use super::losses::Epoch;
-use super::step::StepSpec;
 use super::supervised::Supervised;
 use super::trainer::{self, Plan, Trained};
 use crate::checkpoint::Folder;
@@ -68,14 +67,23 @@ pub fn train(recipe: &Path, out: &Path, resume: bool, memory: Option<u64>) -> Re
     let trainable = recipe.student.trainable();
     parameters.add_adapters(&config, &trainable, || normal(&mut random));
     let plan = plan(&recipe, &parameters);
+    let held = memory::resident().unwrap_or_default();
     let checkpoint = if resume {
         folder.load(&plan.identity)?
     } else {
         None
     };
     eprintln!("distill: {}", data.summary);
-    let spec = Supervised::spec(&recipe, &config, relations);
-    let mut task = prepare(&recipe, spec, &data, &parameters, memory)?;
+    let budget = Budget {
+        spec: Supervised::spec(&recipe, &config, relations),
+        windows: recipe.training.step_windows(),
+        extents: Extents::of(data.items.iter()),
+        parameters: &parameters,
+        held,
+    };
+    let tensors = checkpoint.iter().flat_map(|c| c.tensors.values());
+    let loaded: usize = tensors.map(|t| 4 * t.shape.iter().product::<usize>()).sum();
+    let mut task = prepare(&recipe, &data, budget, memory, loaded as u64)?;
     let trained = trainer::train(&mut task, parameters, &plan, &folder, checkpoint)?;
     if let Some(peak) = memory::peak() {
         eprintln!("distill: memory, {} at most so far", memory::show(peak));
@@ -103,29 +111,20 @@ pub fn train(recipe: &Path, out: &Path, resume: bool, memory: Option<u64>) -> Re
     }))
 }
 
-/// The task, in parts that fit into `limit` bytes; with a limit, it is shown by a rehearsal that they do.
+/// The task, in parts that fit into `limit` bytes; with a limit, it is shown by a rehearsal that they do. `loaded` bytes are of a checkpoint,
+/// and become weights and moments.
 fn prepare<'a>(
     recipe: &'a Recipe,
-    spec: StepSpec,
     data: &'a Dataset,
-    parameters: &Parameters,
+    budget: Budget,
     limit: Option<u64>,
+    loaded: u64,
 ) -> Result<Supervised<'a>> {
-    let (windows, extents) = (
-        recipe.training.step_windows(),
-        Extents::of(data.items.iter()),
-    );
-    let budget = Budget {
-        spec,
-        windows,
-        extents,
-        parameters,
-        held: memory::resident().unwrap_or_default(),
-    };
     let Some(limit) = limit else {
         eprintln!("distill: memory, at most {}", budget.need());
         return Supervised::new(recipe, budget.spec, data);
     };
+    let (windows, extents, parameters) = (budget.windows, budget.extents, budget.parameters);
     let (spec, need) = budget.fit(limit)?;
     eprintln!(
         "distill: memory, at most {need}; {windows} windows a step, {} at a time",
@@ -133,12 +132,11 @@ fn prepare<'a>(
     );
     let mut task = Supervised::new(recipe, spec, data)?;
     task.rehearse(parameters, extents)?;
-    // What comes after the rehearsal.
     let later = need.moments + need.sums + need.checkpoint;
     match memory::resident() {
-        Some(now) if now + later > limit => Err(Error::Usage(format!(
+        Some(now) if now.saturating_sub(loaded) + later > limit => Err(Error::Usage(format!(
             "a rehearsal of the largest step took more than was expected of it: give --memory {} or more",
-            memory::show(now + later).replace(' ', "")
+            memory::budget(now.saturating_sub(loaded) + later)
         ))),
         _ => Ok(task),
     }
