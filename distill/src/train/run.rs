@@ -73,7 +73,6 @@ pub fn train(recipe: &Path, out: &Path, resume: bool, memory: Option<u64>) -> Re
     } else {
         None
     };
-    eprintln!("distill: {}", data.summary);
     let budget = Budget {
         spec: Supervised::spec(&recipe, &config, relations),
         windows: recipe.training.step_windows(),
@@ -84,6 +83,7 @@ pub fn train(recipe: &Path, out: &Path, resume: bool, memory: Option<u64>) -> Re
     let tensors = checkpoint.iter().flat_map(|c| c.tensors.values());
     let loaded: usize = tensors.map(|t| 4 * t.shape.iter().product::<usize>()).sum();
     let mut task = prepare(&recipe, &data, budget, memory, loaded as u64)?;
+    eprintln!("distill: {}", data.summary);
     let trained = trainer::train(&mut task, parameters, &plan, &folder, checkpoint)?;
     if let Some(peak) = memory::peak() {
         eprintln!("distill: memory, {} at most so far", memory::show(peak));
@@ -121,16 +121,16 @@ fn prepare<'a>(
     loaded: u64,
 ) -> Result<Supervised<'a>> {
     let Some(limit) = limit else {
-        eprintln!("distill: memory, at most {}", budget.need());
-        return Supervised::new(recipe, budget.spec, data);
+        let need = budget.need();
+        let task = Supervised::new(recipe, budget.spec, data)?;
+        eprintln!("distill: memory, at most {need}");
+        return Ok(task);
     };
     let (windows, extents, parameters) = (budget.windows, budget.extents, budget.parameters);
     let (spec, need) = budget.fit(limit)?;
-    eprintln!(
-        "distill: memory, at most {need}; {windows} windows a step, {} at a time",
-        spec.batch
-    );
+    let batch = spec.batch;
     let mut task = Supervised::new(recipe, spec, data)?;
+    eprintln!("distill: memory, at most {need}; {windows} windows a step, {batch} at a time");
     task.rehearse(parameters, extents)?;
     let later = need.moments + need.sums + need.checkpoint;
     match memory::resident() {

@@ -121,6 +121,7 @@ pub fn train(
         per_epoch: task.steps_per_epoch().max(1),
         done: 0,
         curve: Vec::new(),
+        sums: Sums::default(),
     };
     if let Some(checkpoint) = checkpoint {
         checkpoint
@@ -145,6 +146,8 @@ struct Trainer<'a> {
     /// Steps done.
     done: u64,
     curve: Vec<Epoch>,
+    /// Kept between steps: memory that is asked for anew costs more time than adding up.
+    sums: Sums,
 }
 
 impl Trainer<'_> {
@@ -190,7 +193,8 @@ impl Trainer<'_> {
         let trained = self.optimizer.parameters().to_vec();
         let parts = task.parts(self.done).max(1);
         let (mut losses, mut tokens) = (Losses::default(), 0);
-        let mut sums = Sums::default();
+        let mut sums = std::mem::take(&mut self.sums);
+        sums.clear();
         for part in 0..parts {
             let part = task.run(&self.parameters, self.done, part)?;
             if !part.losses.total().is_finite() {
@@ -211,6 +215,7 @@ impl Trainer<'_> {
         if parts > 1 {
             self.update(&sums.gradients(), factor)?;
         }
+        self.sums = sums;
         Ok((losses, tokens))
     }
 
@@ -295,11 +300,21 @@ struct Sum {
 }
 
 impl Sums {
+    /// Begins a step.
+    pub(super) fn clear(&mut self) {
+        for sum in &mut self.0 {
+            sum.values.clear();
+            sum.rows.iter_mut().for_each(Vec::clear);
+        }
+    }
+
     pub(super) fn add(&mut self, gradients: &[Gradient]) {
         self.0.resize_with(gradients.len(), Sum::default);
         for (sum, gradient) in self.0.iter_mut().zip(gradients) {
             match gradient {
-                Gradient::Dense(values) if sum.values.is_empty() => sum.values = values.to_vec(),
+                Gradient::Dense(values) if sum.values.is_empty() => {
+                    sum.values.extend_from_slice(values);
+                }
                 Gradient::Dense(values) => sum
                     .values
                     .iter_mut()
