@@ -168,6 +168,7 @@ pub fn train(
         per_epoch: task.steps_per_epoch().max(1),
         done: 0,
         kept: Kept::default(),
+        sums: Sums::default(),
     };
     let saved = match checkpoint {
         Some(checkpoint) => {
@@ -207,6 +208,8 @@ struct Trainer<'a> {
     /// Steps done.
     done: u64,
     kept: Kept,
+    /// Kept between steps: memory that is asked for anew costs more time than adding up.
+    sums: Sums,
 }
 
 /// What a checkpoint keeps besides the numbers.
@@ -319,7 +322,8 @@ impl Trainer<'_> {
         let trained = self.optimizer.parameters().to_vec();
         let parts = task.parts(self.done).max(1);
         let (mut losses, mut tokens, mut norm) = (Losses::default(), 0, 0.0);
-        let mut sums = Sums::default();
+        let mut sums = std::mem::take(&mut self.sums);
+        sums.clear();
         for part in 0..parts {
             let part = task.run(&self.parameters, self.done, part)?;
             losses.add(&part.losses);
@@ -335,6 +339,7 @@ impl Trainer<'_> {
         if parts > 1 {
             norm = self.update(&sums.gradients(), factor)?;
         }
+        self.sums = sums;
         self.kept.losses.add(losses.total());
         self.kept.norms.add(norm);
         Ok((losses, tokens))
@@ -457,6 +462,14 @@ struct Sum {
 }
 
 impl Sums {
+    /// Begins a step.
+    pub(super) fn clear(&mut self) {
+        for sum in &mut self.0 {
+            sum.values.clear();
+            sum.rows.iter_mut().for_each(Vec::clear);
+        }
+    }
+
     pub(super) fn add(&mut self, gradients: &[Gradient]) {
         self.0.resize_with(gradients.len(), Sum::default);
         for (sum, gradient) in self.0.iter_mut().zip(gradients) {
