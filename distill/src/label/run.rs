@@ -270,7 +270,7 @@ impl Work {
         let mut refusal = Refusal::default();
         let mut tries = 0;
         // What failed last is the server, not what it or we said.
-        let mut silent = false;
+        let mut silent;
         let result = loop {
             if !self.pace.turn(&self.stop) {
                 return None;
