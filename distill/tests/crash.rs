@@ -20,7 +20,9 @@ use mini::{Mini, stderr};
 
 /// The library of faults, compiled.
 static FAULTS: LazyLock<PathBuf> = LazyLock::new(|| {
-    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.so");
+    // Of its own: another process may be using one.
+    let name = format!("faults-{}.so", std::process::id());
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/faults.c");
     let compiled = Command::new("cc")
         .args(["-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o"])
@@ -175,7 +177,9 @@ fn reference() -> Vec<(String, String)> {
     let run = Run::new();
     stderr(&run.meddled(&[], "", 0).output().unwrap(), 0);
     run.is_whole("with the library of faults, but none");
-    run.calls().0
+    let calls = run.calls().0;
+    assert!(calls.len() > 100, "the library of faults sees nothing");
+    calls
 }
 
 /// Call numbers: all (of the share `BIE_SHARE=0/4` of them, for several processes at once), or about `count` of them, which differ from those of another `offset`.
