@@ -78,7 +78,8 @@ pub struct Origin {
 }
 
 impl Origin {
-    pub(crate) fn new(text: &str, spans: Vec<(usize, usize)>) -> Self {
+    /// Of a result for `text` whose entities cover these bytes: also for one that was kept and is put together again.
+    pub fn new(text: &str, spans: Vec<(usize, usize)>) -> Self {
         Origin {
             text_hash: hash(text),
             spans,

@@ -137,7 +137,7 @@ fn a_bad_base_is_named() {
     for length in [0, 7, 1000, whole.len() / 2, whole.len() - 1] {
         let mini = Mini::new();
         std::fs::write(mini.path(model), &whole[..length]).unwrap();
-        refused(&mini, model, "not a safetensors file");
+        refused(&mini, model, "is the file whole?");
     }
     let mini = Mini::new();
     mini.edit(

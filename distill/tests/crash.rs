@@ -454,6 +454,8 @@ fn a_training_that_diverges_keeps_its_last_sound_state() {
     };
     run.save_rarely();
     rates("5e-3", "1.0");
+    // The rate falls with the steps that are left.
+    run.mini.edit("mini.toml", "epochs = 3", "epochs = 30");
     let refused = stderr(&run.train(&["--resume"]).output().unwrap(), 1);
     assert!(
         refused.contains("training.encoder_rate: 0.00") && refused.contains("--allow-changed"),

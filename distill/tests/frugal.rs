@@ -135,7 +135,7 @@ fn a_checkpoint_holds_what_is_trained_and_knows_the_rest() {
         bytes[at] ^= 1;
         std::fs::write(&weights, bytes).unwrap();
         let refused = stderr(&mini.train("out", &["--resume"]).output().unwrap(), 1);
-        assert!(refused.contains("student.untrained_weights"), "{refused}");
+        assert!(refused.contains("files.model.safetensors"), "{refused}");
     }
 }
 
@@ -147,7 +147,7 @@ fn what_the_base_does_not_have_is_refused_with_the_line() {
     let said = stderr(&mini.train("out", &[]).output().unwrap(), 1);
     assert!(
         said.contains(&format!(
-            "mini.toml:{line}: student.freeze.layers: 3, but the base has 2 layers"
+            "mini.toml:{line}: student.freeze.layers: 3, but the student has 2 layers"
         )),
         "{said}"
     );

@@ -22,7 +22,7 @@ fn taught() -> Mini {
     mini.edit(
         "mini.toml",
         "[distillation]",
-        "[[encoder_teachers]]\npath = \"teacher/fp32\"\nhidden_weight = 1.0\nattention_weight = 0.5\n[distillation]\nrationale_weight = 0.5",
+        "[[encoder_teachers]]\npath = \"teacher/fp32\"\nhidden_weight = 1.0\nattention_weight = 0.5\n[distillation]\nrationale_weight = 4.0",
     );
     mini
 }

@@ -141,6 +141,8 @@ impl<M: Model> Model for Remembered<'_, M> {
             return Err(misplaced());
         };
         let manifest = self.manifest();
+        let byte = |e: &(u32, u32, u32, f32, u32)| (e.0 as usize, e.1 as usize);
+        let spans = entities.iter().map(byte).collect();
         let entity = |(start, end, label, score, group): (u32, u32, u32, f32, u32)| Entity {
             start,
             end,
@@ -171,7 +173,7 @@ impl<M: Model> Model for Remembered<'_, M> {
             },
             entity_types: manifest.entities.iter().map(|e| e.name.clone()).collect(),
             relation_types: manifest.relations.iter().map(|r| r.name.clone()).collect(),
-            origin: Origin::default(),
+            origin: Origin::new(text, spans),
         })
     }
 

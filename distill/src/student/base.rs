@@ -1,6 +1,6 @@
 //! What a student starts from: sizes, weights and tokenizer of a Hugging Face folder with a BERT encoder, or a bundle of ours.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bie::bundle::{MANIFEST, Manifest, TOKENIZER};
 use bie::encode::Encoder;
@@ -86,7 +86,7 @@ impl Base {
 /// The error names the file and what is wrong in it.
 pub fn tokenizer(folder: &Path) -> Result<Encoder> {
     if !folder.join(MANIFEST).is_file() {
-        return read_tokenizer(folder, &read_config(folder)?);
+        return Ok(open_tokenizer(folder)?.1);
     }
     let path = folder.join(TOKENIZER);
     let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
@@ -269,15 +269,7 @@ fn parse_config(json: &[u8]) -> std::result::Result<Config, String> {
 /// # Errors
 /// There is none, or it is no WordPiece tokenizer of BERT, or has more pieces than the table has rows.
 pub fn read_tokenizer(base: &Path, config: &Config) -> Result<Encoder> {
-    let (json, vocabulary) = (base.join("tokenizer.json"), base.join("vocab.txt"));
-    let (path, read) = if json.exists() {
-        let bytes = std::fs::read(&json).map_err(Error::io("read", &json))?;
-        (json, Encoder::from_bytes(&bytes))
-    } else {
-        let text = std::fs::read_to_string(&vocabulary).map_err(Error::io("read", &vocabulary))?;
-        (vocabulary, Encoder::from_vocab(&text, lowercase(base)?))
-    };
-    let tokenizer = read.map_err(|e| Error::file(&path, e.to_string()))?;
+    let (path, tokenizer) = open_tokenizer(base)?;
     if tokenizer.vocabulary_size() > config.vocab_size {
         let why = format!(
             "{} pieces, but config.json has vocab_size {}",
@@ -287,6 +279,20 @@ pub fn read_tokenizer(base: &Path, config: &Config) -> Result<Encoder> {
         return Err(Error::file(&path, why));
     }
     Ok(tokenizer)
+}
+
+/// The tokenizer and its file.
+fn open_tokenizer(base: &Path) -> Result<(PathBuf, Encoder)> {
+    let (json, vocabulary) = (base.join("tokenizer.json"), base.join("vocab.txt"));
+    let (path, read) = if json.exists() {
+        let bytes = std::fs::read(&json).map_err(Error::io("read", &json))?;
+        (json, Encoder::from_bytes(&bytes))
+    } else {
+        let text = std::fs::read_to_string(&vocabulary).map_err(Error::io("read", &vocabulary))?;
+        (vocabulary, Encoder::from_vocab(&text, lowercase(base)?))
+    };
+    let tokenizer = read.map_err(|e| Error::file(&path, e.to_string()))?;
+    Ok((path, tokenizer))
 }
 
 fn lowercase(base: &Path) -> Result<bool> {

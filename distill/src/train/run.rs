@@ -103,6 +103,12 @@ pub fn train(recipe: &Path, out: &Path, how: &How) -> Result<Option<Run>> {
         check_sizes(&recipe, config, kept.len())?;
         Ok(kept)
     })?;
+    calibrate::fit(&mut recipe)?;
+    let cache = out.join("teacher-cache");
+    let mut teachers = EncoderTeachers::open(&mut recipe, &config, &tokenizer, &cache)?;
+    let data = dataset::load(&recipe, &tokenizer, &mut teachers)?;
+    let sources = sources(&recipe, &teachers);
+    let agreement = data.summary.agreements.figures(&recipe.schema, &sources);
     let checkpoints = Folder::open(&out.join("checkpoints"))?;
     if !how.resume && !checkpoints.list()?.is_empty() {
         return Err(Error::Usage(format!(
@@ -110,12 +116,6 @@ pub fn train(recipe: &Path, out: &Path, how: &How) -> Result<Option<Run>> {
             out.display()
         )));
     }
-    calibrate::fit(&mut recipe)?;
-    let cache = out.join("teacher-cache");
-    let mut teachers = EncoderTeachers::open(&mut recipe, &config, &tokenizer, &cache)?;
-    let data = dataset::load(&recipe, &tokenizer, &mut teachers)?;
-    let sources = sources(&recipe, &teachers);
-    let agreement = data.summary.agreements.figures(&recipe.schema, &sources);
     let identity = identity(&recipe, &base)?;
     let held = memory::resident().unwrap_or_default();
     let checkpoint = if how.resume {
@@ -137,10 +137,6 @@ pub fn train(recipe: &Path, out: &Path, how: &How) -> Result<Option<Run>> {
     }
     let plan = plan(&recipe, &parameters, identity);
     check_room(out, &plan, &parameters)?;
-    eprintln!("distill: {}", data.summary);
-    agreement
-        .iter()
-        .for_each(|figures| eprintln!("distill: {figures}"));
     let budget = Budget {
         spec: Supervised::spec(&recipe, &config, relations, &data, &teachers),
         windows: recipe.training.step_windows(),
@@ -151,6 +147,10 @@ pub fn train(recipe: &Path, out: &Path, how: &How) -> Result<Option<Run>> {
     let tensors = checkpoint.iter().flat_map(|c| c.tensors.values());
     let loaded: usize = tensors.map(|t| 4 * t.shape.iter().product::<usize>()).sum();
     let mut task = prepare(&recipe, &data, budget, teachers, how.memory, loaded as u64)?;
+    eprintln!("distill: {}", data.summary);
+    agreement
+        .iter()
+        .for_each(|figures| eprintln!("distill: {figures}"));
     let trained = trainer::train(&mut task, parameters, &plan, &checkpoints, checkpoint)?;
     if let Some(peak) = memory::peak() {
         eprintln!("distill: memory, {} at most so far", memory::show(peak));
