@@ -173,8 +173,8 @@ fn gradients_of_adapters_are_the_slope_of_the_loss() {
         adapters: Some(ADAPTERS),
         ..Trainable::default()
     });
-    // Two factors at four linear layers in each of two layers; entity head, relation head.
-    assert_eq!(some, 2 * 4 * 2 + 2 + 6);
+    // Two factors at four linear layers in each of two layers; entity head, relation head, two projections.
+    assert_eq!(some, 2 * 4 * 2 + 2 + 6 + 4);
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn gradients_above_what_is_frozen_are_the_slope_of_the_loss() {
         freeze,
         adapters: None,
     };
-    assert_eq!(slopes(trainable), 12 + 2 + 6);
+    assert_eq!(slopes(trainable), 12 + 2 + 6 + 4);
     let case = case(trainable);
     let mut step = Step::new(case.spec.clone(), 1).unwrap();
     assert_eq!(step.masks(), 2, "nothing is dropped below what is trained");
