@@ -8,6 +8,7 @@ BENCH_PYTHON := target/venv-bench/bin/python
 EXPLAIN_PYTHON := target/venv-explain/bin/python
 TEXTS ?= examples/abstract.txt
 THREADS ?= 2
+MODEL ?= minilm-l6
 
 .DEFAULT_GOAL := help
 .PHONY: help setup runtime build demo test lint doc bench bench-train bench-quantize bench-explain soak no-network sdk clean
@@ -59,7 +60,7 @@ $(BENCH_PYTHON): benches/requirements.txt
 	@touch $@
 
 bench-train: build $(BENCH_PYTHON) ## training speed against PyTorch, in one run (installs PyTorch into target/venv-bench: 5.5 GB)
-	$(BENCH_PYTHON) benches/train_vs_pytorch.py --threads $(THREADS)
+	$(BENCH_PYTHON) benches/train_vs_pytorch.py --model $(MODEL) --threads $(THREADS)
 
 bench-quantize: $(BENCH_PYTHON) ## the bundle's encoder against PyTorch's export after quantize_dynamic, in one run
 	$(BENCH_PYTHON) benches/extract_vs_quantize_dynamic.py $(BUNDLE)/encoder.onnx

@@ -42,10 +42,10 @@ report 'a file of more than 800 lines' < <(
 report 'a file of more than 30 MiB' < <(stat -c '%s %n' "${all[@]}" | awk '$1 > 30 * 1024 * 1024 { print $2 ": " $1 " bytes" }')
 report 'a file that somebody meant to throw away' < <(printf '%s\n' "${all[@]}" | grep -iE '(^|/)(scratch|tmp|foo)[^/]*$')
 report 'a mark of unfinished work' < <(search '\b(TO''DO|FIX''ME|XX''X|HA''CK)\b' "${written[@]}")
-# Addresses are for standards and papers; where a package comes from is its client's setting, not ours.
-report 'an address that is neither a standard, a licence nor a paper' < <(
+# Addresses are for standards, papers, this machine and what is reserved for examples (RFC 2606, RFC 5737); where a package comes from is its client's setting, not ours.
+report 'an address that is neither a standard, a licence, a paper nor this machine' < <(
     grep -nHoIE 'https?://[A-Za-z0-9./_-]+' "${all[@]}" | grep -vE '^(Cargo\.lock|LICENSE|scripts/check-house\.sh):' \
-        | grep -vE '://(www\.apache\.org/licenses|www\.w3\.org|doi\.org|arxiv\.org|creativecommons\.org|spdx\.org)\b')
+        | grep -vE '://(www\.apache\.org/licenses|www\.w3\.org|doi\.org|arxiv\.org|creativecommons\.org|spdx\.org|127\.0\.0\.1|localhost|192\.0\.2\.1|[a-z.]+\.invalid)\b')
 report "a path of somebody's machine" < <(
     search '(^|[^A-Za-z0-9_.$}-])/(work|root|home)/' "${written[@]}" | grep -v '^scripts/check-house\.sh:')
 

@@ -191,7 +191,8 @@ pub fn load(
         dataset.summary.duplicates += read.duplicates;
         dataset.summary.defects += read.defects.len();
         let before = dataset.items.len();
-        let tick = progress::count("documents cut into windows");
+        // Encoder teachers make this long.
+        let tick = progress::count("documents cut into windows, and read by the teachers");
         for (n, document) in read.documents.iter().enumerate() {
             tick(n + 1, read.documents.len());
             if held_out.contains(&document.id) || held_out.contains(&document.text) {

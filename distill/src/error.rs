@@ -54,6 +54,9 @@ pub enum Error {
     /// SIGINT or SIGTERM came (its number), and what was done is saved.
     #[error("stopped by {}; the state is saved, go on with --resume", if *.0 == 2 { "SIGINT" } else { "SIGTERM" })]
     Stopped(i32),
+    /// A teacher's endpoint cannot be used, or left documents without an answer.
+    #[error("{0}")]
+    Endpoint(String),
     /// The library under `distill` failed.
     #[error(transparent)]
     Library(#[from] bie::Error),
@@ -100,6 +103,7 @@ impl Error {
             | Error::File { .. }
             | Error::Io { .. }
             | Error::Training(_)
+            | Error::Endpoint(_)
             | Error::Library(_) => 1,
         }
     }

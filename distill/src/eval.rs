@@ -686,5 +686,7 @@ pub(crate) fn canonical(manifest: &Manifest, triple: Triple) -> Triple {
     }
 }
 
+pub mod remembered;
+
 #[cfg(test)]
 pub(crate) mod tests;

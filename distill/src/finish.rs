@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use crate::calibration;
 use crate::card::{self, Figures};
 use crate::error::{Error, Result};
-use crate::eval::Report;
+use crate::eval::{Report, remembered};
 use crate::export::{self, Precision};
 use crate::memory;
 use crate::progress;
-use crate::report::{self, Remembered};
+use crate::report::{self, RunRecord};
 use crate::train::{self, How, Run};
 use crate::update::{self, guard::Forgetting};
 
@@ -32,7 +32,7 @@ pub fn train(recipe: &Path, out: &Path, how: &How) -> Result<()> {
     };
     let recipe = &run.recipe;
     let file = std::path::absolute(recipe.file()).map_err(Error::io("find", recipe.file()))?;
-    let remembered = Remembered {
+    let remembered = RunRecord {
         recipe: file,
         time: Some(run.time),
     };
@@ -81,7 +81,7 @@ pub fn train(recipe: &Path, out: &Path, how: &How) -> Result<()> {
             write(calibration.as_ref(), None, Some(&forgetting))?;
             lost = Some(forgetting);
         }
-        let mut bundle = report::measure(recipe, &dir)?;
+        let mut bundle = report::measure(recipe, &dir, Some(run.checkpoints.path()))?;
         if let Some(measured) = &bundle.measured {
             eprintln!("distill: {}\n{}", precision.as_str(), measured.report);
             let figures = Figures::new(&run, bundle.engine.manifest(), measured)?;
@@ -97,6 +97,7 @@ pub fn train(recipe: &Path, out: &Path, how: &How) -> Result<()> {
     if let Some(peak) = memory::peak() {
         eprintln!("distill: memory, {} at most in all", memory::show(peak));
     }
+    remembered::forget(run.checkpoints.path())?;
     if let [float, int8] = reports.as_slice() {
         for (what, f, q) in [
             ("entities", float.ner.micro.f1(), int8.ner.micro.f1()),

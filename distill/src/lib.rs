@@ -17,6 +17,8 @@ pub mod faithfulness;
 pub mod files;
 pub mod finish;
 pub mod graph;
+pub mod journal;
+pub mod label;
 pub mod memory;
 pub mod metrics;
 pub mod optimizer;

@@ -1,15 +1,15 @@
-//! A teacher's soft labels: JSON lines, one document each.
+//! A teacher's soft labels: JSON lines, one document each. docs/teacher-format.md is the format for those who write such files.
 //!
 //! Two shapes share one reader with optional fields. Relations: every pair of concepts of two types has a distribution over
 //! labels; pairs that are not listed have `default`. Entities: spans with a probability, and relations between them. Offsets in
-//! the file are code points into `text`; here they are bytes.
+//! the file are code points into `text`; here they are bytes. [`line()`] writes what [`parse`] reads.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::corpus::{CodePoints, Source, read_text};
 use crate::error::Result;
@@ -41,8 +41,33 @@ pub struct Labels {
     pub entities: Vec<SoftEntity>,
     /// Relations between entities.
     pub relations: Vec<SoftRelation>,
+    /// What the probabilities are, if stated.
+    pub rule: Option<Rule>,
     /// Where this stands.
     pub source: Source,
+}
+
+/// What a teacher's probabilities are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rule {
+    /// Read off the log-probabilities of its tokens.
+    Logprobs,
+    /// Shares of its sampled answers.
+    Samples,
+    /// What it said.
+    Stated,
+}
+
+impl Rule {
+    /// Its name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Rule::Logprobs => "logprobs",
+            Rule::Samples => "samples",
+            Rule::Stated => "stated",
+        }
+    }
 }
 
 /// How each concept of one type relates to each of another (or the same) type.
@@ -97,33 +122,42 @@ pub struct SoftRelation {
     pub probability: f32,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Row {
     id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     corpus: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     split: Option<String>,
     text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     head_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     tail_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     default: Option<Distribution>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pairs: Option<Vec<RowPair>>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     entities: Vec<RowEntity>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     relations: Vec<RowRelation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    probabilities: Option<Rule>,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RowPair {
     head: String,
     tail: String,
     probs: Distribution,
+    #[serde(skip_serializing_if = "Option::is_none")]
     evidence: Option<(usize, usize)>,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RowEntity {
     start: usize,
@@ -131,10 +165,11 @@ struct RowEntity {
     #[serde(rename = "type")]
     label: String,
     p: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
     assertion: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RowRelation {
     head: usize,
@@ -259,8 +294,87 @@ fn labels(row: Row, source: Source) -> Result<Labels> {
         pairs,
         entities,
         relations,
+        rule: row.probabilities,
         source,
     })
+}
+
+/// The line of a file, with its end, that reads as these labels (up to what scaling a distribution to 1 changes); [`Labels::source`] is not
+/// written.
+///
+/// # Errors
+/// A span is not one of the text's.
+pub fn line(labels: &Labels) -> Result<String> {
+    let wrong = |what: &str| {
+        labels.source.error(format!(
+            "{what} of document {} is no span of its text",
+            labels.id
+        ))
+    };
+    let mut starts = labels
+        .text
+        .char_indices()
+        .map(|(at, _)| at)
+        .collect::<Vec<_>>();
+    starts.push(labels.text.len());
+    let points = |span: &Range<usize>, what: &str| -> Result<(usize, usize)> {
+        let point = |at: usize| starts.binary_search(&at).map_err(|_| wrong(what));
+        Ok((point(span.start)?, point(span.end)?))
+    };
+    let mut row = Row {
+        id: labels.id.clone(),
+        corpus: labels.corpus.clone(),
+        split: labels.split.clone(),
+        text: labels.text.clone(),
+        head_type: None,
+        tail_type: None,
+        default: None,
+        pairs: None,
+        entities: Vec::new(),
+        relations: Vec::new(),
+        probabilities: labels.rule,
+    };
+    if let Some(pairs) = &labels.pairs {
+        row.head_type = Some(pairs.head_type.clone());
+        row.tail_type = Some(pairs.tail_type.clone());
+        row.default = Some(pairs.default.clone());
+        let listed = pairs.pairs.iter().map(|pair| {
+            Ok(RowPair {
+                head: pair.head.clone(),
+                tail: pair.tail.clone(),
+                probs: pair.probabilities.clone(),
+                evidence: pair
+                    .evidence
+                    .as_ref()
+                    .map(|e| points(e, "an evidence"))
+                    .transpose()?,
+            })
+        });
+        row.pairs = Some(listed.collect::<Result<_>>()?);
+    }
+    for entity in &labels.entities {
+        let (start, end) = points(&entity.span, "an entity")?;
+        row.entities.push(RowEntity {
+            start,
+            end,
+            label: entity.label.clone(),
+            p: entity.probability,
+            assertion: entity.assertion.clone(),
+        });
+    }
+    row.relations = labels
+        .relations
+        .iter()
+        .map(|r| RowRelation {
+            head: r.head,
+            tail: r.tail,
+            label: r.label.clone(),
+            p: r.probability,
+        })
+        .collect();
+    let mut line = serde_json::to_string(&row).map_err(|e| labels.source.error(json_reason(&e)))?;
+    line.push('\n');
+    Ok(line)
 }
 
 fn probability(p: f32, what: &str) -> std::result::Result<f32, String> {
@@ -318,6 +432,20 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_lines_are_read() {
+        let page = include_str!("../../docs/teacher-format.md");
+        let lines: Vec<&str> = page.lines().filter(|l| l.starts_with('{')).collect();
+        let rows = parse_text(&lines.join("\n")).unwrap();
+        assert_eq!(rows.len(), 2);
+        let pair = &rows[0].pairs.as_ref().unwrap().pairs[0];
+        assert_eq!(
+            rows[0].text[pair.evidence.clone().unwrap()],
+            *"Aspirin caused an ulcer"
+        );
+        assert_eq!(rows[1].text[rows[1].entities[1].span.clone()], *"ulcer");
+    }
+
+    #[test]
     fn every_bad_line_is_named() {
         let relations = |middle: &str| {
             format!(r#"{{"id":"1","text":"secret","head_type":"A","tail_type":"B",{middle}}}"#)
@@ -335,6 +463,7 @@ mod tests {
                 r#"{"id":"1","text":"x","entities":"secret"}"#.to_owned(),
                 "invalid type: string, expected a sequence",
             ),
+            (r#"{"id":"1","text":"x","probabilities":"guessed"}"#.to_owned(), "unknown variant"),
             (r#"{"id":"1","text":"secret","relations":[{"head":0,"tail":1,"type":"A","p":0.5}]}"#.to_owned(), "relations[0]"),
         ] {
             let error = parse_text(&format!("\n{bad}\n")).unwrap_err().to_string();
@@ -344,6 +473,39 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_written_is_read(text in "[aβ\n\"]{1,8}", p in 0.0f32..1.0, from in 0usize..8, rule in prop::option::of(prop::sample::select(vec![Rule::Logprobs, Rule::Samples, Rule::Stated])), shape in 0..3) {
+            let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).collect();
+            let span = starts[from % starts.len()]..text.len();
+            let distribution = Distribution::from([(NONE.to_owned(), 1.0 - p), ("causes".to_owned(), p)]);
+            let entity = SoftEntity { span: span.clone(), label: "A".into(), probability: p, assertion: (shape == 2).then(|| "present".into()) };
+            let labels = Labels {
+                id: "1".into(),
+                corpus: (shape == 1).then(|| "c".into()),
+                split: None,
+                text: text.clone(),
+                pairs: (shape == 0).then(|| PairLabels {
+                    head_type: "A".into(),
+                    tail_type: "B".into(),
+                    default: distribution.clone(),
+                    pairs: vec![TeacherPair { head: "x".into(), tail: "y".into(), probabilities: distribution.clone(), evidence: (from % 2 == 0).then(|| span.clone()) }],
+                }),
+                entities: if shape == 0 { Vec::new() } else { vec![entity.clone(), entity] },
+                relations: if shape == 1 { vec![SoftRelation { head: 0, tail: 1, label: "r".into(), probability: p }] } else { Vec::new() },
+                rule,
+                source: Source { file: Arc::from(Path::new("t.jsonl")), line: 1 },
+            };
+            let mut read = parse_text(&line(&labels).unwrap()).unwrap();
+            // Scaling to 1 may change a last digit.
+            if let Some(pairs) = &mut read[0].pairs {
+                for found in pairs.pairs.iter_mut().map(|p| &mut p.probabilities).chain([&mut pairs.default]) {
+                    prop_assert!(found.iter().all(|(label, p)| (p - distribution[label]).abs() < 1e-6));
+                    found.clone_from(&distribution);
+                }
+            }
+            prop_assert_eq!(read, vec![labels]);
+        }
+
         #[test]
         fn arbitrary_lines_are_read_or_refused_never_a_panic(text in "[{}\\[\\]\":,a-z0-9\n]{0,60}") {
             let _ = parse_text(&text);

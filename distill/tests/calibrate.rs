@@ -9,7 +9,7 @@ use std::process::Output;
 use bie::bundle::Bundle;
 use bie::{Cancel, Engine, Options, Target};
 use distill::calibration::Report;
-use mini::{distill, stderr};
+use mini::{Mini, distill, stderr};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -172,6 +172,46 @@ fn a_calibrated_bundle_reports_explains_and_says_what_it_is() {
         twice.entities[0].temperature,
         report.entities[0].temperature
     );
+}
+
+#[test]
+fn a_recipe_can_ask_for_it() {
+    let mini = Mini::new();
+    let own = corpus(&mini.path(""));
+    let recipe = std::fs::read_to_string(mini.path("mini.toml")).unwrap();
+    let calibration = format!(
+        "\n[calibration]\ngoal = {{ precision = 0.5 }}\n\n[calibration.corpus]\npath = {own:?}\nformat = \"pubtator\"\n"
+    );
+    std::fs::write(mini.path("mini.toml"), recipe + &calibration).unwrap();
+    mini.edit(
+        "mini.toml",
+        "name = \"Disease\"\n",
+        "name = \"Disease\"\nthreshold = 0.25\n",
+    );
+    let said = stderr(&mini.train("out", &[]).output().unwrap(), 0);
+    assert!(
+        said.contains("mini on own.pubtator, 120 documents") && said.contains("threshold as given"),
+        "{said}"
+    );
+    for precision in ["fp32", "int8"] {
+        let dir = mini.path("out").join(precision);
+        let manifest = Bundle::open(&dir).unwrap().manifest;
+        let json = std::fs::read(dir.join("calibration.json")).unwrap();
+        let report: Report = serde_json::from_slice(&json).unwrap();
+        assert_eq!(report.corpus, "own.pubtator");
+        assert!(report.entities[1].family.is_some(), "{:?}", report.entities);
+        for (kind, fit) in manifest.entities.iter().zip(&report.entities) {
+            assert_eq!((kind.temperature, kind.bias), (fit.temperature, fit.bias));
+            assert_eq!(kind.threshold, fit.threshold);
+        }
+        assert_eq!(manifest.entities[1].threshold, 0.25, "as the schema says");
+        assert!(manifest.files.contains_key("calibration.json"));
+        let card = std::fs::read_to_string(dir.join("README.md")).unwrap();
+        assert!(
+            card.contains("## Calibration") && !card.contains("not calibrated"),
+            "{card}"
+        );
+    }
 }
 
 #[test]

@@ -203,6 +203,10 @@ fn a_small_budget_trains_the_same_in_parts_and_one_too_small_is_refused() {
         );
     }
 
+    // What it takes does not grow with a checkpoint in hand; nothing is left to train.
+    let again = ["--memory", budget.as_str(), "--resume"];
+    stderr(&mini.train("parts", &again).output().unwrap(), 0);
+
     let said = stderr(
         &mini.train("none", &["--memory", "30MiB"]).output().unwrap(),
         2,

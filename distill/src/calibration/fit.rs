@@ -66,7 +66,8 @@ pub fn fit<'a>(decisions: impl Iterator<Item = &'a Decision>) -> Result<Fit, Str
     }
     let (temperature, loss) = maximum(&rows, false);
     let (platt, less) = maximum(&rows, true);
-    let (family, line) = match loss - less > (rows.len() as f64).ln() / 2.0 {
+    let worth = loss - less > (rows.len() as f64).ln() / 2.0;
+    let (family, line) = match worth && platt.sharpness >= LEAST_SHARPNESS {
         true => (Family::Platt, platt),
         false => (Family::Temperature, temperature),
     };

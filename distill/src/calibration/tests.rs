@@ -69,11 +69,11 @@ fn words(text: &str) -> Vec<(usize, usize, usize, f32)> {
     let mut at = 0;
     let mut found = Vec::new();
     for word in text.split(' ') {
-        if let Some((kind, score)) = word.split_at_checked(1) {
-            if let Ok(score) = score.trim_end_matches('.').parse::<f32>() {
-                let label = usize::from(kind == "d");
-                found.push((at, at + 4, label, score / 1000.0));
-            }
+        if let Some((kind, score)) = word.split_at_checked(1)
+            && let Ok(score) = score.trim_end_matches('.').parse::<f32>()
+        {
+            let label = usize::from(kind == "d");
+            found.push((at, at + 4, label, score / 1000.0));
         }
         at += word.len() + 1;
     }

@@ -11,6 +11,7 @@ mod calibrate;
 mod data;
 mod eval;
 mod faithfulness;
+mod label;
 mod report;
 mod train;
 mod update;
@@ -25,6 +26,7 @@ pub struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Label(label::Label),
     Train(train::Train),
     Update(update::Update),
     Adapt(adapt::Adapt),
@@ -41,6 +43,7 @@ impl Arguments {
     /// Does what was asked for.
     pub fn run(self) -> Result<()> {
         match self.command {
+            Command::Label(command) => command.run(),
             Command::Train(command) => command.run(),
             Command::Update(command) => command.run(),
             Command::Adapt(command) => command.run(),

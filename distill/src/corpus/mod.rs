@@ -62,6 +62,8 @@ pub enum Format {
     Text,
     /// CSV with a column of text
     Csv,
+    /// Texts as JSON lines: {"id", "text"}
+    Jsonl,
     /// Results of bie, corrected by people: .json and .txt files
     Corrected,
 }
@@ -77,13 +79,14 @@ impl Format {
             Format::Conll => &["tsv", "conll", "bio", "txt"],
             Format::Text => &["txt"],
             Format::Csv => &["csv", "tsv"],
+            Format::Jsonl => &["jsonl", "json"],
             Format::Corrected => &["json", "txt"],
         }
     }
 
     /// Whether the format can hold mentions.
     pub fn is_annotated(self) -> bool {
-        !matches!(self, Format::Text | Format::Csv)
+        !matches!(self, Format::Text | Format::Csv | Format::Jsonl)
     }
 }
 
@@ -221,6 +224,7 @@ pub fn examine(path: &Path, format: Format, options: &Options) -> Result<Corpus>
         Format::Ddi => ddi::read(&files, out),
         Format::Text => text::read(&files, out),
         Format::Csv => csv::read(&files, out),
+        Format::Jsonl => text::read_json_lines(&files, out),
         Format::Corrected => corrected::read(&files, out),
     }
     let mut corpus = reading.corpus;

@@ -278,3 +278,75 @@ fn the_development_part_of_bc5cdr_has_its_published_support() {
         1012
     );
 }
+
+/// Counts how often it is asked.
+struct Counting<'m>(&'m Fake, std::cell::Cell<usize>);
+
+impl Model for Counting<'_> {
+    fn manifest(&self) -> &Manifest {
+        self.0.manifest()
+    }
+    fn hash(&self) -> &str {
+        self.0.hash()
+    }
+    fn tokens(&self, text: &str) -> Result<usize> {
+        self.0.tokens(text)
+    }
+    fn extract(&self, text: &str) -> Result<Extraction> {
+        self.1.update(|n| n + 1);
+        self.0.extract(text)
+    }
+    fn relate(&self, text: &str, mentions: &[GivenMention]) -> Result<Vec<ScoredPair>> {
+        self.1.update(|n| n + 1);
+        self.0.relate(text, mentions)
+    }
+}
+
+#[test]
+fn what_was_measured_before_is_not_measured_again_and_the_figures_are_the_same() {
+    use super::remembered::{Remembered, forget};
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = folder.path().join("gold.txt");
+    fs::write(&corpus, GOLD).unwrap();
+    let job = Job {
+        corpus,
+        format: Format::Pubtator,
+        options: Default::default(),
+        map: BTreeMap::new(),
+        relations_from: None,
+    };
+    let (fake, kept) = (Fake::new(), folder.path().join("kept"));
+    fs::create_dir(&kept).unwrap();
+    let measured = |model: &Counting, keep: bool| {
+        let mut report = if keep {
+            run(&Remembered::new(model, &kept).unwrap(), &job, |_, _| {})
+        } else {
+            run(model, &job, |_, _| {})
+        }
+        .unwrap();
+        report.tokens_per_second = 0.0;
+        report
+    };
+    let model = Counting(&fake, Default::default());
+    let plain = measured(&model, false);
+    let asked = model.1.take();
+    assert_eq!(asked, 4, "two documents");
+    assert_eq!(measured(&model, true), plain);
+    assert_eq!(model.1.take(), 4);
+
+    let file = fs::read_dir(&kept).unwrap().next().unwrap().unwrap().path();
+    let whole = fs::read_to_string(&file).unwrap();
+    assert!(!whole.contains("Lithium") && whole.lines().count() == 5);
+    // Killed in the middle of the last answer.
+    fs::write(&file, &whole[..whole.len() - 9]).unwrap();
+    assert_eq!(measured(&model, true), plain);
+    assert_eq!(model.1.take(), 1);
+    assert_eq!(measured(&model, true), plain);
+    assert_eq!(model.1.take(), 0);
+    // A damaged file is no reason to stop.
+    fs::write(&file, whole.replacen("asked", "asxed", 1)).unwrap();
+    assert_eq!(measured(&model, true), plain);
+    assert_eq!(model.1.take(), 4);
+    forget(&kept).unwrap();
+    assert_eq!(fs::read_dir(&kept).unwrap().count(), 0);
+}

@@ -1,6 +1,6 @@
 //! How faithful explanations are: every method, measured on the decisions that a bundle makes on a corpus.
 //!
-//! The data flows one way: [`texts`] → [`measure`] (a record a text, kept in the [`journal`]) → [`report`] → [`picture`], the bundle's card.
+//! The data flows one way: [`texts`] → [`measure`] (a record a text, kept in the [`journal`](crate::journal)) → [`report`] → [`picture`], the bundle's card.
 //!
 //! A word's weight is judged by what deleting does: [`steps`]. In short texts all coalitions are tried ([`table`]), so the best and the worst order are
 //! known, and figures can be compared between models: NAOPC (Edin et al. 2024).
@@ -17,12 +17,12 @@ use sha2::{Digest, Sha256};
 use crate::corpus::{self, Document, Format};
 use crate::error::{Error, Result};
 use crate::files;
+use crate::journal::Journal;
 use crate::progress::{self, Share};
 
 pub mod arms;
 pub mod card;
 pub mod evidence;
-pub mod journal;
 pub mod measure;
 pub mod model;
 pub mod picture;
@@ -39,7 +39,6 @@ mod testing;
 mod tests;
 
 use arms::Arm;
-use journal::Journal;
 use measure::{Record, Setting, Study};
 use model::Model;
 use report::Report;

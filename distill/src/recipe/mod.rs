@@ -19,7 +19,7 @@ mod calibration;
 mod check;
 mod frugal;
 mod layers;
-mod places;
+pub(crate) mod places;
 mod teaching;
 mod update;
 

@@ -18,15 +18,15 @@ pub(crate) fn line_of(text: &str, offset: usize) -> usize {
 }
 
 /// Finds the lines of keys, for messages.
-pub(super) struct Places<'a> {
-    pub(super) file: &'a Path,
-    pub(super) text: &'a str,
-    pub(super) table: &'a DeTable<'a>,
+pub(crate) struct Places<'a> {
+    pub(crate) file: &'a Path,
+    pub(crate) text: &'a str,
+    pub(crate) table: &'a DeTable<'a>,
 }
 
 impl Places<'_> {
     /// Line of a key; of the nearest table around it if the key is absent.
-    pub(super) fn line(&self, key: &[&str]) -> usize {
+    pub(crate) fn line(&self, key: &[&str]) -> usize {
         let mut line = 1;
         let Some((first, rest)) = key.split_first() else {
             return line;
@@ -51,7 +51,7 @@ impl Places<'_> {
     }
 
     /// An error at `key` unless `holds`.
-    pub(super) fn need(
+    pub(crate) fn need(
         &self,
         key: &[&str],
         holds: bool,
@@ -69,7 +69,7 @@ impl Places<'_> {
     }
 
     /// An error at `key` unless the value lies in `[low, high]`.
-    pub(super) fn range<T: PartialOrd + std::fmt::Display>(
+    pub(crate) fn range<T: PartialOrd + std::fmt::Display>(
         &self,
         key: &[&str],
         value: T,

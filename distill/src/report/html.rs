@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+const HEAD: &str = include_str!("page.head.html");
 const STYLE: &str = include_str!("page.css");
 
 /// A section of a page.
@@ -34,8 +35,7 @@ pub fn page(title: &str, lead: &str, sections: &[Section], foot: &str) -> String
     let _ = write!(
         out,
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>{title}</title>\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         {HEAD}\
          <style>\n{STYLE}</style>\n</head>\n<body>\n<header>\n<h1>{title}</h1>\n{lead}\n</header>\n"
     );
     if sections.len() > 2 {

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::calibration;
 use crate::error::{Error, Result};
+use crate::eval::remembered::Remembered;
 use crate::eval::{self, Job, Measured};
 use crate::metrics::{Counts, Scores};
 use crate::progress;
@@ -60,14 +61,14 @@ pub struct Measurement {
 /// What a run remembers for a later report, in its folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Remembered {
+pub struct RunRecord {
     /// The recipe's file.
     pub recipe: PathBuf,
     /// How long the training took.
     pub time: Option<Time>,
 }
 
-impl Remembered {
+impl RunRecord {
     /// Writes it into a run's folder.
     ///
     /// # Errors
@@ -77,7 +78,7 @@ impl Remembered {
     }
 
     /// Reads it; none where no run has written it.
-    fn read(out: &Path) -> Result<Option<Remembered>> {
+    fn read(out: &Path) -> Result<Option<RunRecord>> {
         let path = out.join(RUN);
         match fs::read(&path) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -114,15 +115,26 @@ pub fn job(recipe: &Recipe) -> Option<Job> {
     Some(Job::of(recipe, evaluation))
 }
 
-/// Opens a bundle and measures it as the recipe says.
+/// Opens a bundle and measures it as the recipe says; what was measured is kept in the folder `journal` until it is whole.
 ///
 /// # Errors
 /// The bundle cannot be opened, or the evaluation's files are bad.
-pub fn measure(recipe: &Recipe, bundle: &Path) -> Result<Measurement> {
+pub fn measure(recipe: &Recipe, bundle: &Path, journal: Option<&Path>) -> Result<Measurement> {
     let engine = Engine::open(bundle, &Options::default())?;
-    let measured = match job(recipe) {
-        Some(job) => Some(eval::measure(&engine, &job, progress::count("documents"))?),
-        None => None,
+    let tick = progress::count("documents");
+    let measured = match (job(recipe), journal) {
+        (Some(job), Some(journal)) => {
+            let model = Remembered::new(&engine, journal)?;
+            let measured = eval::measure(&model, &job, tick)?;
+            if model.reused() {
+                eprintln!(
+                    "distill: an earlier process measured a part: tokens/s means nothing here"
+                );
+            }
+            Some(measured)
+        }
+        (Some(job), None) => Some(eval::measure(&engine, &job, tick)?),
+        (None, _) => None,
     };
     let file = bundle.join(calibration::FILE);
     let calibration = match fs::read(&file) {
@@ -168,7 +180,7 @@ pub fn again(
     with_text: bool,
     ablation: Option<&Path>,
 ) -> Result<()> {
-    let remembered = Remembered::read(out)?;
+    let remembered = RunRecord::read(out)?;
     let file = recipe.or(remembered.as_ref().map(|r| r.recipe.as_path()));
     let Some(file) = file else {
         return Err(Error::Usage(format!(
@@ -182,7 +194,7 @@ pub fn again(
     for precision in ["fp32", "int8"] {
         let dir = out.join(precision);
         if dir.is_dir() {
-            let bundle = measure(&recipe, &dir)?;
+            let bundle = measure(&recipe, &dir, None)?;
             let recorded = bundle.engine.manifest().provenance.get("recipe");
             if !recorded.is_some_and(|recorded| made_by(&recipe, recorded)) {
                 return Err(Error::file(

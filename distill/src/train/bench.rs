@@ -152,6 +152,7 @@ pub fn run(job: &Job) -> Result<Report> {
     report.estimated_bytes = need.total();
     let mut optimizer = AdamW::new(Settings::default(), trained);
     let mut masks = Vec::new();
+    let mut sums = Sums::default();
     let now = || match job.cpu {
         false => Ok(wall()),
         true => own().ok_or_else(|| {
@@ -164,7 +165,7 @@ pub fn run(job: &Job) -> Result<Report> {
         if n == 2 {
             seconds = Phases::default();
         }
-        let mut sums = Sums::default();
+        sums.clear();
         for part in 0..job.accumulate {
             let start = now()?;
             let weights = Weights::of(&items, 1.0, 1.0);

@@ -5,7 +5,7 @@ use std::fmt;
 use super::step::{Step, StepSpec};
 use crate::dataset::Item;
 use crate::error::{Error, Result};
-use crate::memory::show;
+use crate::memory::{budget, show};
 use crate::recipe::Adapters;
 use crate::student::parameters::Parameters;
 use crate::student::trainable::Trainable;
@@ -152,7 +152,7 @@ impl Budget<'_> {
     }
 
     fn refusal(&self, limit: u64, need: &Need) -> String {
-        let mut ways = vec![format!("--memory {}", show(need.total()).replace(' ', ""))];
+        let mut ways = vec![format!("--memory {}", budget(need.total()))];
         let fits = |budget: &Budget| budget.need().total() <= limit;
         let with = |extents: Extents, trainable: Trainable| Budget {
             spec: StepSpec {

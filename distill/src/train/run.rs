@@ -12,7 +12,6 @@ use serde_json::Value;
 use super::budget::{Budget, Extents};
 use super::features::SCAFFOLD;
 use super::losses::Epoch;
-use super::step::StepSpec;
 use super::supervised::Supervised;
 use super::trainer::{self, Changed, Plan, Time, Trained};
 use crate::checkpoint::Folder;
@@ -118,6 +117,7 @@ pub fn train(recipe: &Path, out: &Path, how: &How) -> Result<Option<Run>> {
     let sources = sources(&recipe, &teachers);
     let agreement = data.summary.agreements.figures(&recipe.schema, &sources);
     let identity = identity(&recipe, &base)?;
+    let held = memory::resident().unwrap_or_default();
     let checkpoint = if how.resume {
         checkpoints.load_changed(&identity, &how.allow_changed)?
     } else {
@@ -141,8 +141,16 @@ pub fn train(recipe: &Path, out: &Path, how: &How) -> Result<Option<Run>> {
     agreement
         .iter()
         .for_each(|figures| eprintln!("distill: {figures}"));
-    let spec = Supervised::spec(&recipe, &config, relations, &data, &teachers);
-    let mut task = prepare(&recipe, spec, &data, &parameters, teachers, how.memory)?;
+    let budget = Budget {
+        spec: Supervised::spec(&recipe, &config, relations, &data, &teachers),
+        windows: recipe.training.step_windows(),
+        extents: Extents::of(data.items.iter()),
+        parameters: &parameters,
+        held,
+    };
+    let tensors = checkpoint.iter().flat_map(|c| c.tensors.values());
+    let loaded: usize = tensors.map(|t| 4 * t.shape.iter().product::<usize>()).sum();
+    let mut task = prepare(&recipe, &data, budget, teachers, how.memory, loaded as u64)?;
     let trained = trainer::train(&mut task, parameters, &plan, &checkpoints, checkpoint)?;
     if let Some(peak) = memory::peak() {
         eprintln!("distill: memory, {} at most so far", memory::show(peak));
@@ -176,43 +184,33 @@ pub fn train(recipe: &Path, out: &Path, how: &How) -> Result<Option<Run>> {
     }))
 }
 
-/// The task, in parts that fit into `limit` bytes; with a limit, it is shown by a rehearsal that they do.
+/// The task, in parts that fit into `limit` bytes; with a limit, it is shown by a rehearsal that they do. `loaded` bytes are of a checkpoint,
+/// and become weights and moments.
 fn prepare<'a>(
     recipe: &'a Recipe,
-    spec: StepSpec,
     data: &'a Dataset,
-    parameters: &Parameters,
+    budget: Budget,
     teachers: EncoderTeachers,
     limit: Option<u64>,
+    loaded: u64,
 ) -> Result<Supervised<'a>> {
-    let (windows, extents) = (
-        recipe.training.step_windows(),
-        Extents::of(data.items.iter()),
-    );
-    let budget = Budget {
-        spec,
-        windows,
-        extents,
-        parameters,
-        held: memory::resident().unwrap_or_default(),
-    };
     let Some(limit) = limit else {
-        eprintln!("distill: memory, at most {}", budget.need());
-        return Supervised::new(recipe, budget.spec, data, teachers);
+        let need = budget.need();
+        let task = Supervised::new(recipe, budget.spec, data, teachers)?;
+        eprintln!("distill: memory, at most {need}");
+        return Ok(task);
     };
+    let (windows, extents, parameters) = (budget.windows, budget.extents, budget.parameters);
     let (spec, need) = budget.fit(limit)?;
-    eprintln!(
-        "distill: memory, at most {need}; {windows} windows a step, {} at a time",
-        spec.batch
-    );
+    let batch = spec.batch;
     let mut task = Supervised::new(recipe, spec, data, teachers)?;
+    eprintln!("distill: memory, at most {need}; {windows} windows a step, {batch} at a time");
     task.rehearse(parameters, extents)?;
-    // What comes after the rehearsal.
     let later = need.moments + need.sums + need.checkpoint;
     match memory::resident() {
-        Some(now) if now + later > limit => Err(Error::Usage(format!(
+        Some(now) if now.saturating_sub(loaded) + later > limit => Err(Error::Usage(format!(
             "a rehearsal of the largest step took more than was expected of it: give --memory {} or more",
-            memory::show(now + later).replace(' ', "")
+            memory::budget(now.saturating_sub(loaded) + later)
         ))),
         _ => Ok(task),
     }
@@ -261,11 +259,10 @@ fn changeable(key: &str) -> bool {
 /// Refuses to begin what the disk will not hold: the checkpoints (a third one while it is written), and twice the bundles, since a new one is
 /// written before the old one goes. What the run's folder holds already is counted as room.
 fn check_room(out: &Path, plan: &Plan, parameters: &Parameters) -> Result<()> {
-    const ROOM: [(u64, &str); 2] = [(3 * 12, "checkpoints"), (2 * 6, "bundles")];
     let trained: usize = plan.trained.iter().map(Parameter::len).sum();
     let all: usize = parameters.0.values().map(|p| p.data.len()).sum();
-    let [checkpoints, bundles] = ROOM;
-    let needed = checkpoints.0 * trained as u64 + bundles.0 * all as u64;
+    // 12 bytes a trained parameter with its moments; 4 and somewhat more than 1 in a bundle.
+    let needed = (3 * 12 * trained + 2 * 6 * all) as u64;
     files::need(out, needed.saturating_sub(files::size(out)?))
 }
 

@@ -142,6 +142,9 @@ pub struct Changed {
     pub changes: Vec<Change>,
 }
 
+/// A state is sound if the loss of the batch that it learned from is at most so many times the highest typical one.
+const SOUND: f32 = 2.0;
+
 /// Gradients vary more than losses, and clipping tames what passes.
 pub const NORM: f32 = 100.0;
 
@@ -165,6 +168,7 @@ pub fn train(
         per_epoch: task.steps_per_epoch().max(1),
         done: 0,
         kept: Kept::default(),
+        sums: Sums::default(),
     };
     let saved = match checkpoint {
         Some(checkpoint) => {
@@ -186,7 +190,9 @@ pub fn train(
         trainer.run(task, &mut saver, &stop)
     });
     progress::end_at_once();
-    Ok(finished?.then_some(Trained {
+    // A signal during the last step or save ends the run, too: what follows is resumed.
+    let finished = finished? && !stop.load(Ordering::Relaxed);
+    Ok(finished.then_some(Trained {
         parameters: trainer.parameters,
         curve: trainer.kept.curve,
         changes: trainer.kept.changes,
@@ -202,6 +208,8 @@ struct Trainer<'a> {
     /// Steps done.
     done: u64,
     kept: Kept,
+    /// Kept between steps: memory that is asked for anew costs more time than adding up.
+    sums: Sums,
 }
 
 /// What a checkpoint keeps besides the numbers.
@@ -249,13 +257,11 @@ impl Trainer<'_> {
             }
         }
         progress.finish();
-        // A signal in the very last step also ends the run here: what follows is resumed, too.
-        let finished = self.done >= total && !stop.load(Ordering::Relaxed);
         if self.done > before {
             saver.finish(&self.state(), &self.tensors(), stop, false)?;
             eprintln!("distill: {}", saver.summary());
         }
-        Ok(finished)
+        Ok(self.done >= total)
     }
 
     /// What to say of a step that diverged, and which state to keep. Nothing has moved in that step; but if the step before it went too far, it shows only now,
@@ -290,9 +296,9 @@ impl Trainer<'_> {
         ))
     }
 
-    /// Whether the last batch that was learned from has a loss within the limits.
+    /// Whether the last batch that was learned from has a usual loss.
     fn is_sound(&self, task: &mut impl Task) -> bool {
-        let limit = self.kept.losses.limit(self.plan.explosion);
+        let limit = self.kept.losses.limit(SOUND);
         let mut losses = Losses::default();
         let step = self.done - 1;
         (0..task.parts(step).max(1)).all(|part| {
@@ -316,7 +322,8 @@ impl Trainer<'_> {
         let trained = self.optimizer.parameters().to_vec();
         let parts = task.parts(self.done).max(1);
         let (mut losses, mut tokens, mut norm) = (Losses::default(), 0, 0.0);
-        let mut sums = Sums::default();
+        let mut sums = std::mem::take(&mut self.sums);
+        sums.clear();
         for part in 0..parts {
             let part = task.run(&self.parameters, self.done, part)?;
             losses.add(&part.losses);
@@ -332,6 +339,7 @@ impl Trainer<'_> {
         if parts > 1 {
             norm = self.update(&sums.gradients(), factor)?;
         }
+        self.sums = sums;
         self.kept.losses.add(losses.total());
         self.kept.norms.add(norm);
         Ok((losses, tokens))
@@ -454,6 +462,14 @@ struct Sum {
 }
 
 impl Sums {
+    /// Begins a step.
+    pub(super) fn clear(&mut self) {
+        for sum in &mut self.0 {
+            sum.values.clear();
+            sum.rows.iter_mut().for_each(Vec::clear);
+        }
+    }
+
     pub(super) fn add(&mut self, gradients: &[Gradient]) {
         self.0.resize_with(gradients.len(), Sum::default);
         for (sum, gradient) in self.0.iter_mut().zip(gradients) {

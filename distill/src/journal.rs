@@ -1,7 +1,7 @@
-//! What a killed run leaves behind: one line of JSON for each text that is done.
+//! What a killed run leaves behind: one line of JSON for each piece of work that is done.
 //!
 //! The first line says what the run is; another run does not go on with it. A last line without its end is what `kill -9` cut off: it is
-//! measured again.
+//! done again. Only the user who runs `distill` can read the file: it may say what texts hold.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
-/// Between two flushes to the disk: what a power cut may cost. (`kill -9` costs one text.)
+/// Between two flushes to the disk: what a power cut may cost. (`kill -9` costs the line under way.)
 const SYNC: Duration = Duration::from_secs(10);
 
 /// The open file; nobody else writes to it meanwhile.
@@ -31,7 +31,7 @@ impl Journal {
     /// # Errors
     /// It is another run's, another process writes to it, a line is damaged, or the operating system refuses.
     pub fn open<T: DeserializeOwned>(path: &Path, identity: &Value) -> Result<(Journal, Vec<T>)> {
-        let mut file = OpenOptions::new()
+        let mut file = private()
             .create(true)
             .truncate(false)
             .read(true)
@@ -121,6 +121,14 @@ impl Journal {
             .sync_data()
             .map_err(Error::io("write", &self.path))
     }
+}
+
+/// Options that open files which only their owner may read.
+pub fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 /// The first key in which two identities differ.
