@@ -56,7 +56,8 @@ fn a_student_learns_from_a_trained_one_and_the_cache_changes_nothing() {
         .map(|f| f.path())
         .collect();
     files.sort();
-    assert_eq!(files.len(), 2 * 159, "answers and features of every window");
+    // Answers and features of 159 windows, some of which are equal.
+    assert_eq!(files.len(), 2 * 157);
     std::fs::create_dir_all(mini.path("broken/teacher-cache")).unwrap();
     for (n, file) in files.iter().enumerate().skip(10) {
         let bytes = std::fs::read(file).unwrap();
