@@ -4,7 +4,9 @@ use super::*;
 
 /// A small recipe with its files, in a folder of its own.
 pub(crate) fn small(folder: &Path) -> String {
-    fs::write(folder.join("config.json"), "{}").unwrap();
+    let config = r#"{"vocab_size": 64, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8,
+        "max_position_embeddings": 64, "layer_norm_eps": 1e-12}"#;
+    fs::write(folder.join("config.json"), config).unwrap();
     fs::write(folder.join("gold.txt"), "").unwrap();
     fs::write(folder.join("soft.jsonl"), "").unwrap();
     r#"name = "small"
