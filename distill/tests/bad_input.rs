@@ -137,7 +137,12 @@ fn a_bad_base_is_named() {
     for length in [0, 7, 1000, whole.len() / 2, whole.len() - 1] {
         let mini = Mini::new();
         std::fs::write(mini.path(model), &whole[..length]).unwrap();
-        refused(&mini, model, "is the file whole?");
+        let why = match length {
+            0 | 7 => "shorter than its header",
+            1000 => "its header claims",
+            _ => "is the file whole?",
+        };
+        refused(&mini, model, why);
     }
     let mini = Mini::new();
     mini.edit(
