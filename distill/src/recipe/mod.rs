@@ -404,6 +404,7 @@ impl Recipe {
         let mut value = serde_json::json!(recipe);
         for (at, keys) in [
             ("", &["sources", "limits", "intended_use", "folder"][..]),
+            ("/update", &["allowed_loss"]),
             (
                 "/training",
                 &[
