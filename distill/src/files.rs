@@ -20,10 +20,10 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, |file| file.write_all(bytes))
 }
 
-/// As [`write`], of what `fill` writes.
+/// As [`write()`], of what `fill` writes.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn replace(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<()> {
     let partial = partial(path);
     let written = File::create(&partial)

@@ -1,7 +1,7 @@
 //! `distill adapt`: a base reads on, in the words of its new field.
 //!
-//! Two steps, each on demand: the vocabulary is exchanged ([`vocabulary`]), and the encoder goes on finding hidden words in plain text
-//! ([`task`]). The result is a Hugging Face folder, which a recipe of `distill train` names as its base.
+//! Two steps, each on demand: the vocabulary is exchanged (`vocabulary`), and the encoder goes on finding hidden words in plain text
+//! (`task`). The result is a Hugging Face folder, which a recipe of `distill train` names as its base.
 
 use std::path::Path;
 use std::time::Duration;

@@ -101,7 +101,7 @@ pub struct Masked {
     pub threads: usize,
     /// Minutes between checkpoints.
     pub checkpoint_minutes: f32,
-    /// As [`super::Training::explosion`].
+    /// As [`super::Training`] has it: how far beyond the usual a loss ends the training.
     pub explosion: f32,
 }
 

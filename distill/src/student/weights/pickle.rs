@@ -1,7 +1,7 @@
 //! A reader of the pickles in which PyTorch keeps a state dict. Nothing in a pickle is executed.
 //!
 //! A pickle is a program for a stack machine that may call any function of Python. This machine knows only the instructions that a state
-//! dict needs, and of the names that a pickle may call only those in [`Global::of`], each of which is a value to it and no code. All
+//! dict needs, and of the names that a pickle may call only those in `Global::of`, each of which is a value to it and no code. All
 //! values lie in one list and name each other by their place in it: a pickle that holds itself is no recursion here, and what an
 //! instruction may add is bounded, so memory grows linearly with the pickle, whose length the caller bounds.
 
