@@ -218,7 +218,7 @@ fn updating(folder: &Path) -> String {
     let old = serde_json::json!({
         "schema_version": 1, "model_id": "old", "precision": "fp32", "max_tokens": 64, "hidden_size": 8, "attention_heads": 2,
         "entities": [{"name": "Gene", "threshold": 0.4, "temperature": 1.0}, {"name": "Disease", "threshold": 0.5, "temperature": 1.0}],
-        "relations": [{"name": "causes", "head": ["Gene"], "tail": ["Disease"], "symmetric": false, "threshold": 0.6, "temperature": 1.0}],
+        "relations": [{"name": "causes", "head": ["Gene"], "tail": ["Disease"], "symmetric": false, "threshold": 0.6, "temperature": 2.0}],
         "files": {}, "provenance": {},
     });
     fs::write(folder.join("manifest.json"), old.to_string()).unwrap();
@@ -253,6 +253,10 @@ fn an_update_has_the_types_of_its_bundle_and_then_its_own() {
         .map(|r| r.name.as_str())
         .collect();
     assert_eq!(names, ["causes", "treats"]);
+    assert_eq!(
+        recipe.schema.relations[0].threshold, 0.5,
+        "0.6 was chosen for calibrated scores"
+    );
     assert_eq!(recipe.update.unwrap().allowed_loss, 0.005);
 }
 

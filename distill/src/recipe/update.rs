@@ -7,7 +7,7 @@ use bie::bundle::{MANIFEST, Manifest};
 use serde::{Deserialize, Serialize};
 
 use super::places::Places;
-use super::{EncoderTeacherSource, EntityType, Evaluation, Recipe, RelationType};
+use super::{EncoderTeacherSource, EntityType, Evaluation, Recipe, RelationType, half};
 use crate::error::{Error, Result};
 
 /// What an update may cost.
@@ -42,16 +42,21 @@ impl Recipe {
             )
         })?;
         let manifest = manifest?;
+        // A threshold that was chosen for calibrated scores means nothing to the new weights' own: `[calibration]` chooses anew.
+        let threshold = |threshold: f32, temperature: f32, bias: f32| {
+            let own = temperature == 1.0 && bias == 0.0;
+            if own { threshold } else { half() }
+        };
         let entities = manifest.entities.into_iter().map(|e| EntityType {
+            threshold: threshold(e.threshold, e.temperature, e.bias),
             name: e.name,
-            threshold: e.threshold,
         });
         let relations = manifest.relations.into_iter().map(|r| RelationType {
             name: r.name,
             head: r.head,
             tail: r.tail,
             symmetric: r.symmetric,
-            threshold: r.threshold,
+            threshold: threshold(r.threshold, r.temperature, r.bias),
         });
         // A type that the recipe names again stands as the recipe has it, in its old place.
         let mut stated = std::mem::take(&mut self.schema.entities);
