@@ -65,6 +65,17 @@ pub struct EntityType {
 }
 
 impl EntityType {
+    /// Scores as they are, reported from one half on.
+    pub fn new(name: impl Into<String>) -> Self {
+        EntityType {
+            name: name.into(),
+            threshold: 0.5,
+            temperature: 1.0,
+            bias: 0.0,
+            operating_points: Vec::new(),
+        }
+    }
+
     /// What a mention's score goes through last.
     pub fn calibration(&self) -> Calibration {
         Calibration {
@@ -99,6 +110,20 @@ pub struct RelationType {
 }
 
 impl RelationType {
+    /// Of any of the types `head` to any of `tail`; directed, scores as they are, reported from one half on.
+    pub fn new<T: ToString>(name: impl Into<String>, head: &[T], tail: &[T]) -> Self {
+        RelationType {
+            name: name.into(),
+            head: head.iter().map(T::to_string).collect(),
+            tail: tail.iter().map(T::to_string).collect(),
+            symmetric: false,
+            threshold: 0.5,
+            temperature: 1.0,
+            bias: 0.0,
+            operating_points: Vec::new(),
+        }
+    }
+
     /// What a relation's score goes through last.
     pub fn calibration(&self) -> Calibration {
         Calibration {
@@ -243,15 +268,24 @@ impl Bundle {
             return Err(error);
         }
 
+        if let Err(error) = Bundle::replace(&staging, dir) {
+            let _ = fs::remove_dir_all(&staging);
+            return Err(error);
+        }
+        Ok(hash)
+    }
+
+    /// Moves the folder `from`, which is on the disk, to `dir`, on the same file system. What was at `dir` is put aside until the other one
+    /// stands there, and comes back if that fails; what a kill leaves, [`Bundle::tidy`] puts right.
+    pub fn replace(from: &Path, dir: &Path) -> Result<()> {
         let replaced = beside(dir, "old");
         if dir.exists() {
             fs::rename(dir, &replaced).map_err(io("rename", dir))?;
         }
-        if let Err(source) = fs::rename(&staging, dir) {
+        if let Err(source) = fs::rename(from, dir) {
             if replaced.exists() && !dir.exists() {
                 let _ = fs::rename(&replaced, dir); // put back what was there; the first failure is the one to report
             }
-            let _ = fs::remove_dir_all(&staging);
             return Err(io("write", dir)(source));
         }
         let parent = parent_of(dir);
@@ -259,7 +293,7 @@ impl Bundle {
         if replaced.exists() {
             fs::remove_dir_all(&replaced).map_err(io("remove", &replaced))?;
         }
-        Ok(hash)
+        Ok(())
     }
 
     /// Puts right what a killed [`Bundle::write`] to `dir` has left beside it: a bundle that was put aside comes back if none is in its place, the
@@ -532,23 +566,6 @@ mod tests {
     use super::*;
 
     fn manifest() -> Manifest {
-        let entity = |name: &str| EntityType {
-            name: name.into(),
-            threshold: 0.5,
-            temperature: 1.0,
-            bias: 0.0,
-            operating_points: Vec::new(),
-        };
-        let relation = |name: &str, head: &str, tail: &str, symmetric| RelationType {
-            name: name.into(),
-            head: vec![head.into()],
-            tail: vec![tail.into()],
-            symmetric,
-            threshold: 0.5,
-            temperature: 1.0,
-            bias: 0.0,
-            operating_points: Vec::new(),
-        };
         Manifest {
             schema_version: SCHEMA_VERSION,
             model_id: "test-0".into(),
@@ -556,10 +573,13 @@ mod tests {
             max_tokens: 16,
             hidden_size: 8,
             attention_heads: 2,
-            entities: vec![entity("Chemical"), entity("Disease")],
+            entities: vec![EntityType::new("Chemical"), EntityType::new("Disease")],
             relations: vec![
-                relation("causes", "Chemical", "Disease", false),
-                relation("interacts", "Chemical", "Chemical", true),
+                RelationType::new("causes", &["Chemical"], &["Disease"]),
+                RelationType {
+                    symmetric: true,
+                    ..RelationType::new("interacts", &["Chemical"], &["Chemical"])
+                },
             ],
             files: BTreeMap::new(),
             provenance: serde_json::json!({"seed": 1}),

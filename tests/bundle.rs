@@ -95,13 +95,7 @@ fn a_graph_that_does_not_fit_the_manifest_is_refused() {
     type Change = fn(&mut Copy);
     let changes: &[(&str, Change)] = &[
         (ENCODER, |copy| {
-            copy.manifest.entities.push(EntityType {
-                name: "Gene".into(),
-                threshold: 0.5,
-                temperature: 1.0,
-                bias: 0.0,
-                operating_points: Vec::new(),
-            })
+            copy.manifest.entities.push(EntityType::new("Gene"))
         }),
         (ENCODER, |copy| copy.manifest.hidden_size = 9),
         (ENCODER, |copy| copy.manifest.attention_heads = 3),

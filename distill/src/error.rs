@@ -52,7 +52,7 @@ pub enum Error {
     #[error("{0}")]
     Diverged(String),
     /// SIGINT or SIGTERM came (its number), and what was done is saved.
-    #[error("stopped by {}; the state is saved, go on with --resume", if *.0 == 2 { "SIGINT" } else { "SIGTERM" })]
+    #[error("stopped by {}; what was done is saved, and the same command goes on (a training: with --resume)", if *.0 == 2 { "SIGINT" } else { "SIGTERM" })]
     Stopped(i32),
     /// A teacher's endpoint cannot be used, or left documents without an answer.
     #[error("{0}")]

@@ -225,21 +225,13 @@ pub fn files(run: &Run, precision: Precision) -> Result<BTreeMap<String, Vec<u8>
 pub fn manifest(run: &Run, precision: Precision, provenance: Value) -> Manifest {
     let schema = &run.recipe.schema;
     let entities = schema.entities.iter().map(|e| EntityType {
-        name: e.name.clone(),
         threshold: e.threshold,
-        temperature: 1.0,
-        bias: 0.0,
-        operating_points: Vec::new(),
+        ..EntityType::new(&e.name)
     });
     let relations = schema.relations.iter().map(|r| RelationType {
-        name: r.name.clone(),
-        head: r.head.clone(),
-        tail: r.tail.clone(),
         symmetric: r.symmetric,
         threshold: r.threshold,
-        temperature: 1.0,
-        bias: 0.0,
-        operating_points: Vec::new(),
+        ..RelationType::new(&r.name, &r.head, &r.tail)
     });
     Manifest {
         schema_version: SCHEMA_VERSION,

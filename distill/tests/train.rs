@@ -333,7 +333,7 @@ fn an_interrupted_run_ends_as_the_unbroken_one() {
     terminate(&child);
     let said = stderr(&child.wait_with_output().unwrap(), 143);
     assert!(
-        said.contains("stopped by SIGTERM; the state is saved"),
+        said.contains("stopped by SIGTERM; what was done is saved"),
         "{said}"
     );
     assert!(!out.join("fp32").exists());

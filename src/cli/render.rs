@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::ops::Range;
 
 use bie::Extraction;
+use bie::bundle::OperatingPoint;
 use bie::engine::Engine;
 use bie::result::Entity;
 use bie::text::OffsetUnit;
@@ -139,6 +140,7 @@ pub fn info(out: &mut dyn Write, engine: &Engine) -> io::Result<()> {
             printable(&entity.name),
             entity.threshold
         )?;
+        out.write_all(trade_off(&entity.operating_points).as_bytes())?;
     }
     writeln!(
         out,
@@ -157,8 +159,24 @@ pub fn info(out: &mut dyn Write, engine: &Engine) -> io::Result<()> {
             printable(&relation.name),
             relation.threshold
         )?;
+        out.write_all(trade_off(&relation.operating_points).as_bytes())?;
     }
     Ok(())
+}
+
+/// A line of what some thresholds did where the bundle was calibrated; nothing if it was not.
+fn trade_off(points: &[OperatingPoint]) -> String {
+    let at_least = |score: f32| points.iter().find(|p| p.score > score - 0.01);
+    let shown = [0.1, 0.3, 0.5, 0.7, 0.9].into_iter().filter_map(at_least);
+    let each = |p: &OperatingPoint| {
+        let (precision, recall) = (100.0 * p.precision, 100.0 * p.recall);
+        format!("   {:.2}: {precision:.0}/{recall:.0}", p.score)
+    };
+    let each: String = shown.map(each).collect();
+    match each.as_str() {
+        "" => each,
+        _ => format!("    threshold: precision/recall %{each}\n"),
+    }
 }
 
 fn count(number: usize, one: &str, many: &str) -> String {
@@ -302,5 +320,23 @@ mod tests {
     fn units_by_name() {
         assert_eq!(unit("utf16"), Some(OffsetUnit::Utf16));
         assert_eq!(unit("UTF8"), None);
+    }
+
+    #[test]
+    fn what_thresholds_do_is_one_line_or_none() {
+        let point = |twentieth: u8| OperatingPoint {
+            score: f32::from(twentieth) / 20.0,
+            precision: 0.5 + f32::from(twentieth) / 40.0,
+            recall: 1.0 - f32::from(twentieth) / 20.0,
+            reported: 10,
+            right: 8,
+            gold: 20,
+        };
+        let points: Vec<OperatingPoint> = (1..20).map(point).collect();
+        assert_eq!(
+            trade_off(&points),
+            "    threshold: precision/recall %   0.10: 55/90   0.30: 65/70   0.50: 75/50   0.70: 85/30   0.90: 95/10\n"
+        );
+        assert_eq!(trade_off(&[]), "");
     }
 }

@@ -54,14 +54,8 @@ mod tests {
     /// Of one type: "becomes", directed, and "interacts", symmetric.
     fn schema() -> Schema {
         let relation = |name: &str, symmetric| RelationType {
-            name: name.into(),
-            head: vec!["Chemical".into()],
-            tail: vec!["Chemical".into()],
             symmetric,
-            threshold: 0.5,
-            temperature: 1.0,
-            bias: 0.0,
-            operating_points: Vec::new(),
+            ..RelationType::new(name, &["Chemical"], &["Chemical"])
         };
         Schema::new(&Manifest {
             schema_version: SCHEMA_VERSION,
@@ -70,13 +64,7 @@ mod tests {
             max_tokens: 8,
             hidden_size: 1,
             attention_heads: 1,
-            entities: vec![EntityType {
-                name: "Chemical".into(),
-                threshold: 0.5,
-                temperature: 1.0,
-                bias: 0.0,
-                operating_points: Vec::new(),
-            }],
+            entities: vec![EntityType::new("Chemical")],
             relations: vec![relation("becomes", false), relation("interacts", true)],
             files: BTreeMap::new(),
             provenance: serde_json::Value::Null,

@@ -135,23 +135,11 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn schema() -> Schema {
-        let entity = |name: &str| EntityType {
-            name: name.into(),
-            threshold: 0.5,
-            temperature: 1.0,
-            bias: 0.0,
-            operating_points: Vec::new(),
-        };
         let relation =
             |name: &str, head: &[&str], tail: &[&str], symmetric, temperature| RelationType {
-                name: name.into(),
-                head: head.iter().map(|name| name.to_string()).collect(),
-                tail: tail.iter().map(|name| name.to_string()).collect(),
                 symmetric,
-                threshold: 0.5,
                 temperature,
-                bias: 0.0,
-                operating_points: Vec::new(),
+                ..RelationType::new(name, head, tail)
             };
         Schema::new(&Manifest {
             schema_version: 1,
@@ -160,7 +148,7 @@ mod tests {
             max_tokens: 8,
             hidden_size: 1,
             attention_heads: 1,
-            entities: vec![entity("Chemical"), entity("Disease"), entity("Test")],
+            entities: ["Chemical", "Disease", "Test"].map(EntityType::new).into(),
             relations: vec![
                 relation("causes", &["Chemical"], &["Disease"], false, 1.0),
                 relation("treats", &["Chemical"], &["Disease"], false, 2.0),

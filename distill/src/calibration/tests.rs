@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::fs;
 
-use bie::bundle::{EntityType, RelationType, SCHEMA_VERSION};
 use bie::engine::{GivenMention, ScoredPair};
 use bie::result::{Entity, Extraction, Relation};
 use bie::text::OffsetUnit;
@@ -13,6 +12,7 @@ use rand_chacha::ChaCha8Rng;
 use super::*;
 use crate::corpus::Format;
 use crate::eval::Model;
+use crate::eval::tests::manifest;
 
 /// A text is words such as "c734 d512": a chemical that is found with 0.734, a disease with 0.512, related with their mean.
 struct Fake {
@@ -23,37 +23,8 @@ struct Fake {
 
 impl Fake {
     fn new() -> Fake {
-        let entity = |name: &str| EntityType {
-            name: name.into(),
-            threshold: 0.5,
-            temperature: 1.0,
-            bias: 0.0,
-            operating_points: Vec::new(),
-        };
-        let relation = |name: &str| RelationType {
-            name: name.into(),
-            head: vec!["Chemical".into()],
-            tail: vec!["Disease".into()],
-            symmetric: false,
-            threshold: 0.5,
-            temperature: 1.0,
-            bias: 0.0,
-            operating_points: Vec::new(),
-        };
-        let manifest = Manifest {
-            schema_version: SCHEMA_VERSION,
-            model_id: "fake".into(),
-            precision: "fp32".into(),
-            max_tokens: 64,
-            hidden_size: 4,
-            attention_heads: 1,
-            entities: vec![entity("Chemical"), entity("Disease"), entity("Gene")],
-            relations: vec![relation("causes"), relation("treats")],
-            files: Default::default(),
-            provenance: json!({}),
-        };
         Fake {
-            manifest,
+            manifest: manifest(),
             read_with: RefCell::default(),
         }
     }

@@ -6,7 +6,7 @@ use std::ops::Range;
 use bie::decode::group::{self, groups};
 use bie::encode::Token;
 
-use super::{BEGIN, INSIDE, OUTSIDE, covered, mapped};
+use super::{BEGIN, INSIDE, OUTSIDE, mapped};
 use crate::corpus::{Document, Mention};
 use crate::recipe::{Recipe, TeacherSource};
 use crate::teacher::Labels;
@@ -213,4 +213,11 @@ pub(super) fn mentions(
         }
     });
     named.collect()
+}
+
+/// Positions (with `[CLS]` at 0) of the tokens that a byte range touches.
+pub(super) fn covered(tokens: &[Token], bytes: Range<usize>) -> Range<usize> {
+    let first = tokens.partition_point(|t| t.end <= bytes.start);
+    let last = tokens.partition_point(|t| t.start < bytes.end);
+    first + 1..last.max(first) + 1
 }

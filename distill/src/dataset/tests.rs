@@ -327,19 +327,13 @@ proptest! {
             max_tokens: 16,
             hidden_size: 1,
             attention_heads: 1,
-            entities: names.iter().map(|n| bie::bundle::EntityType { name: n.to_string(), threshold: 0.5, temperature: 1.0, bias: 0.0, operating_points: Vec::new() }).collect(),
+            entities: names.map(bie::bundle::EntityType::new).into(),
             relations: schema
                 .relations
                 .iter()
                 .map(|r| bie::bundle::RelationType {
-                    name: r.name.clone(),
-                    head: r.head.clone(),
-                    tail: r.tail.clone(),
                     symmetric: r.symmetric,
-                    threshold: 0.5,
-                    temperature: 1.0,
-                    bias: 0.0,
-                    operating_points: Vec::new(),
+                    ..bie::bundle::RelationType::new(&r.name, &r.head, &r.tail)
                 })
                 .collect(),
             files: Default::default(),

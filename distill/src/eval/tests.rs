@@ -14,41 +14,33 @@ pub(crate) const GOLD: &str = "1|t|Lithium caused tremor.\n1|a|Valproate helped 
 
 pub(crate) const SOFT: &str = r#"{"id":"1","text":"Lithium caused tremor. Valproate helped mania.","head_type":"Chemical","tail_type":"Disease","default":{"none":0.96,"causes":0.02,"treats":0.02},"pairs":[{"head":"D002","tail":"D015","probs":{"none":0.1,"causes":0.1,"treats":0.8}},{"head":"D001","tail":"D014","probs":{"none":0.1,"causes":0.5,"treats":0.4}},{"head":"D002","tail":"D014","probs":{"none":0.2,"causes":0.8,"treats":0.0}}]}"#;
 
+/// Of a stand-in model that reads chemicals, diseases and genes, and what chemicals do to diseases.
+pub(crate) fn manifest() -> Manifest {
+    let relation = |name| RelationType::new(name, &["Chemical"], &["Disease"]);
+    Manifest {
+        schema_version: SCHEMA_VERSION,
+        model_id: "fake".into(),
+        precision: "fp32".into(),
+        max_tokens: 64,
+        hidden_size: 4,
+        attention_heads: 1,
+        entities: ["Chemical", "Disease", "Gene"].map(EntityType::new).into(),
+        relations: ["causes", "treats"].map(relation).into(),
+        files: Default::default(),
+        provenance: json!({}),
+    }
+}
+
 pub(crate) struct Fake {
     pub(crate) manifest: Manifest,
 }
 
 impl Fake {
     pub(crate) fn new() -> Fake {
-        let entity = |name: &str| EntityType {
-            name: name.into(),
-            threshold: 0.5,
-            temperature: 1.0,
-            bias: 0.0,
-            operating_points: Vec::new(),
-        };
-        let relation = |name: &str| RelationType {
-            name: name.into(),
-            head: vec!["Chemical".into()],
-            tail: vec!["Disease".into()],
-            symmetric: false,
-            threshold: 0.6,
-            temperature: 1.0,
-            bias: 0.0,
-            operating_points: Vec::new(),
-        };
-        let manifest = Manifest {
-            schema_version: SCHEMA_VERSION,
-            model_id: "fake".into(),
-            precision: "fp32".into(),
-            max_tokens: 64,
-            hidden_size: 4,
-            attention_heads: 1,
-            entities: vec![entity("Chemical"), entity("Disease"), entity("Gene")],
-            relations: vec![relation("causes"), relation("treats")],
-            files: Default::default(),
-            provenance: Value::Null,
-        };
+        let mut manifest = manifest();
+        for relation in &mut manifest.relations {
+            relation.threshold = 0.6;
+        }
         Fake { manifest }
     }
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::fs;
 use std::path::Path;
 
-use bie::bundle::{Bundle, EntityType, Manifest, RelationType, SCHEMA_VERSION};
+use bie::bundle::{Bundle, EntityType, Manifest, RelationType};
 use bie::explain::{Game, Method, Word};
 use bie::result::{Entity, Relation};
 use bie::text::OffsetUnit;
@@ -13,6 +13,7 @@ use bie::{Explanation, Extraction, Target};
 use super::measure::Kind;
 use super::testing::Formula;
 use super::*;
+use crate::eval::tests::manifest;
 
 /// Every word that begins with a capital is an entity; the first two are related. A score is 0.1, 0.3 for the entity's own word (0.1 for each end of
 /// a relation), 0.4 for "cue" if it is there, and 0.01 for the text's last word.
@@ -24,34 +25,15 @@ struct Sums {
 
 impl Sums {
     fn new() -> Sums {
-        let entity = |name: &str| EntityType {
-            name: name.into(),
-            threshold: 0.5,
-            temperature: 1.0,
-            bias: 0.0,
-            operating_points: Vec::new(),
-        };
         Sums {
             manifest: Manifest {
-                schema_version: SCHEMA_VERSION,
                 model_id: "sums".into(),
-                precision: "fp32".into(),
-                max_tokens: 64,
-                hidden_size: 4,
-                attention_heads: 1,
-                entities: vec![entity("Name")],
+                entities: vec![EntityType::new("Name")],
                 relations: vec![RelationType {
-                    name: "with".into(),
-                    head: vec!["Name".into()],
-                    tail: vec!["Name".into()],
                     symmetric: true,
-                    threshold: 0.5,
-                    temperature: 1.0,
-                    bias: 0.0,
-                    operating_points: Vec::new(),
+                    ..RelationType::new("with", &["Name"], &["Name"])
                 }],
-                files: Default::default(),
-                provenance: Value::Null,
+                ..manifest()
             },
             lives: Cell::new(usize::MAX),
         }

@@ -54,10 +54,10 @@ pub fn rehearse(plan: &Plan, out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Asks what is missing and writes OUT/labels.jsonl and OUT/report.json. A signal ends it early; the same command goes on.
+/// Asks what is missing and writes OUT/labels.jsonl and OUT/report.json.
 ///
 /// # Errors
-/// The host is not this machine and `allow_remote` is false; the key is missing; the endpoint cannot be used; documents are left without
+/// A signal came: the same command goes on. The host is not this machine and `allow_remote` is false; the key is missing; the endpoint cannot be used; documents are left without
 /// labels (the others are written); the folder cannot be written.
 pub fn run(plan: Plan, out: &Path, allow_remote: bool) -> Result<()> {
     if !plan.address.loopback && !allow_remote {
@@ -81,12 +81,7 @@ pub fn run(plan: Plan, out: &Path, allow_remote: bool) -> Result<()> {
         journal.sync()?;
         match asked? {
             Some(failures) => failed = failures,
-            None => {
-                eprintln!(
-                    "distill: stopped; the answers so far are kept, and the same command goes on"
-                );
-                return Ok(());
-            }
+            None => return Err(progress::stopped()),
         }
     }
     write(&plan, &kept, &failed, out)

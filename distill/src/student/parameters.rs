@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
-
 use super::encoder::{Config, POSITIONS, WORDS};
 use super::heads::RelationHead;
 
@@ -29,24 +27,6 @@ impl Parameters {
             Some(p) => panic!("parameter {name} has shape {:?}, not {shape:?}", p.shape),
             None => panic!("no parameter {name}"),
         }
-    }
-
-    /// SHA-256, in hexadecimal, of the parameters that `which` names; none if it names none.
-    pub fn hash(&self, which: impl Fn(&str) -> bool) -> Option<String> {
-        let mut chosen = self.0.iter().filter(|(name, _)| which(name)).peekable();
-        chosen.peek()?;
-        let mut hash = Sha256::new();
-        for (name, p) in chosen {
-            hash.update(format!("{name} {:?}\n", p.shape));
-            let mut bytes = Vec::new();
-            for block in p.data.chunks(1 << 16) {
-                bytes.clear();
-                bytes.extend(block.iter().flat_map(|x| x.to_le_bytes()));
-                hash.update(&bytes);
-            }
-        }
-        let digest = hash.finalize();
-        Some(digest.iter().map(|b| format!("{b:02x}")).collect())
     }
 
     /// Number of values.

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use bie::bundle::{Bundle, MANIFEST};
+use bie::bundle::MANIFEST;
 use bie::{Engine, Options};
 
 use crate::error::{Error, Result};
@@ -30,19 +30,21 @@ pub fn forgetting(recipe: &Recipe, new: &Path, precision: Precision) -> Result<O
         Precision::Float => base,
         Precision::Int8 => base.with_file_name(precision.as_str()),
     };
-    if !old.join(MANIFEST).is_file() || Bundle::open(&old)?.manifest.precision != precision.as_str()
-    {
+    if !old.join(MANIFEST).is_file() {
         return Ok(None);
     }
+    let open = |bundle: &Path| Engine::open(bundle, &Options::default());
+    let before = open(&old)?;
+    if before.manifest().precision != precision.as_str() {
+        return Ok(None);
+    }
+    let after = open(new)?;
     let mut forgetting = Forgetting::new(f64::from(update.allowed_loss));
     for guard in &update.guards {
         let job = Job::of(recipe, guard);
-        let measure = |bundle: &Path| {
-            let engine = Engine::open(bundle, &Options::default())?;
-            eval::run(&engine, &job, progress::count("documents"))
-        };
+        let measure = |engine: &Engine| eval::run(engine, &job, progress::count("documents"));
         let on = job.corpus.file_name().unwrap_or_default();
-        forgetting.compare(&on.to_string_lossy(), &measure(&old)?, &measure(new)?);
+        forgetting.compare(&on.to_string_lossy(), &measure(&before)?, &measure(&after)?);
     }
     Ok(Some(forgetting))
 }

@@ -66,7 +66,7 @@ fn a_killed_run_goes_on_and_asks_nothing_twice_that_was_kept() {
 
 #[test]
 fn a_signal_keeps_what_is_under_way_and_the_same_command_goes_on() {
-    for signal in ["TERM", "INT"] {
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
         let server = slow_server();
         let place = Place::new(&server.base_url(), "entities", SAMPLED);
         let mut child = place.label("out", &[]).spawn().unwrap();
@@ -79,11 +79,8 @@ fn a_signal_keeps_what_is_under_way_and_the_same_command_goes_on() {
                 .unwrap()
                 .success()
         );
-        let said = quiet(&child.wait_with_output().unwrap(), 0);
-        assert!(
-            said.contains("stopped; the answers so far are kept"),
-            "{said}"
-        );
+        let said = quiet(&child.wait_with_output().unwrap(), code);
+        assert!(said.contains("the same command goes on"), "{said}");
         assert!(!place.path("out/labels.jsonl").exists());
         assert_eq!(
             kept(&place),
@@ -106,7 +103,7 @@ fn a_signal_keeps_what_is_under_way_and_the_same_command_goes_on() {
             .unwrap()
             .success()
     );
-    quiet(&child.wait_with_output().unwrap(), 0);
+    quiet(&child.wait_with_output().unwrap(), 143);
     assert!(start.elapsed() < Duration::from_secs(20));
 }
 
