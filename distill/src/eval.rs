@@ -217,11 +217,13 @@ impl Report {
     }
 
     fn write_tables(&self, f: &mut impl fmt::Write) -> fmt::Result {
-        for (title, scores) in [
+        let all = [
             ("entities", &self.ner),
             ("relations, gold entities", &self.gold_entities),
             ("relations, end to end", &self.end_to_end),
-        ] {
+        ];
+        let measured = all.iter().filter(|(_, s)| !s.by_type.is_empty());
+        for (title, scores) in measured {
             writeln!(
                 f,
                 "{title:<26}{:>8}{:>8}{:>8}{:>9}",

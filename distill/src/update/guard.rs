@@ -110,9 +110,18 @@ fn rows<'a>(
 
 impl fmt::Display for Forgetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let wide = |of: fn(&Row) -> &str| {
+            let lengths = self.rows.iter().map(|row| of(row).chars().count());
+            lengths.max().unwrap_or_default().max(4) + 2
+        };
+        let (on, task, name) = (
+            wide(|row| &row.on),
+            wide(|row| row.task),
+            wide(|row| &row.name),
+        );
         writeln!(
             f,
-            "{:<20}{:<26}{:<16}{:>9}{:>9}{:>9}{:>9}",
+            "{:<on$}{:<task$}{:<name$}{:>9}{:>9}{:>9}{:>9}",
             "on", "what", "type", "before %", "after %", "change", "support"
         )?;
         for row in &self.rows {
@@ -125,7 +134,7 @@ impl fmt::Display for Forgetting {
             };
             writeln!(
                 f,
-                "{:<20}{:<26}{:<16}{before:>9}{:>9.1}{change:>9}{:>9}",
+                "{:<on$}{:<task$}{:<name$}{before:>9}{:>9.1}{change:>9}{:>9}",
                 row.on,
                 row.task,
                 row.name,
