@@ -142,8 +142,11 @@ pub struct Changed {
     pub changes: Vec<Change>,
 }
 
-/// A state is sound if the loss of the batch that it learned from is at most so many times the highest typical one.
+/// A state is sound if the loss of each of the [`LOOK_BACK`] batches that it learned from last is at most so many times the highest typical one.
 const SOUND: f32 = 2.0;
+
+/// More than one: a great step may fit the batch it was made from, and no other.
+const LOOK_BACK: u64 = 8;
 
 /// Gradients vary more than losses, and clipping tames what passes.
 pub const NORM: f32 = 100.0;
@@ -264,8 +267,8 @@ impl Trainer<'_> {
         Ok(self.done >= total)
     }
 
-    /// What to say of a step that diverged, and which state to keep. Nothing has moved in that step; but if the step before it went too far, it shows only now,
-    /// on that step's own batch, too. Such a state is not worth keeping: the checkpoint before it is.
+    /// What to say of a step that diverged, and which state to keep. Nothing has moved in that step; but if the steps before it went too far, it shows only now,
+    /// on their own batches, too. Such a state is not worth keeping: the checkpoint before it is.
     fn diverged(
         &self,
         why: &str,
@@ -296,16 +299,17 @@ impl Trainer<'_> {
         ))
     }
 
-    /// Whether the last batch that was learned from has a usual loss.
+    /// Whether the last batches that were learned from have usual losses.
     fn is_sound(&self, task: &mut impl Task) -> bool {
         let limit = self.kept.losses.limit(SOUND);
-        let mut losses = Losses::default();
-        let step = self.done - 1;
-        (0..task.parts(step).max(1)).all(|part| {
-            let run = task.run(&self.parameters, step, part);
-            run.is_ok_and(|part| {
-                losses.add(&part.losses);
-                judge(&losses, limit).is_ok()
+        (self.done.saturating_sub(LOOK_BACK)..self.done).all(|step| {
+            let mut losses = Losses::default();
+            (0..task.parts(step).max(1)).all(|part| {
+                let run = task.run(&self.parameters, step, part);
+                run.is_ok_and(|part| {
+                    losses.add(&part.losses);
+                    judge(&losses, limit).is_ok()
+                })
             })
         })
     }
