@@ -219,7 +219,11 @@ impl Share {
     }
 
     fn line(&self, share: f64, so_far: &str, now: Instant) -> String {
-        let here = (share - self.before).max(1e-9);
+        let here = share - self.before;
+        if here <= 0.0 {
+            // Nothing to judge by.
+            return format!("{}: {so_far}", self.what);
+        }
         let left = (now - self.started).as_secs_f64() * (1.0 - share).max(0.0) / here;
         format!("{}: {so_far}, {} left", self.what, clock(left))
     }
@@ -334,6 +338,8 @@ mod tests {
         let work = Share::new("window", 0.5);
         let line = work.line(0.75, "9 texts", work.started + Duration::from_secs(90));
         assert_eq!(line, "window: 9 texts, 1:30 left");
+        let line = work.line(0.5, "0 texts", work.started + Duration::from_secs(90));
+        assert_eq!(line, "window: 0 texts", "nothing is done to judge by");
     }
 
     #[test]

@@ -76,7 +76,7 @@ impl Question {
         ));
         Question {
             messages,
-            schema: pairs::schema(task, sides),
+            schema: pairs::schema(task, sides, heads.len(), tails.len()),
         }
     }
 

@@ -30,9 +30,11 @@ pub struct Report {
     pub quotes: BTreeMap<How, usize>,
     /// Rows by rule.
     pub rules: BTreeMap<Rule, usize>,
-    /// Tokens of all answers that were used, whenever they were paid for.
+    /// Tokens of all answers that were used, whenever they were paid for, with the tries before them that were of no use.
     pub usage: Usage,
-    /// What they cost, and in what.
+    /// Tokens of this run for questions that it had to give up.
+    pub lost: Usage,
+    /// What both cost, and in what.
     pub cost: Option<(f64, String)>,
 }
 
@@ -52,9 +54,11 @@ impl Report {
     }
 
     /// Sets what was paid.
-    pub fn paid(&mut self, usage: Usage, prices: Option<&Prices>) {
-        self.usage = usage;
-        self.cost = prices.map(|p| (p.of(usage.prompt, usage.completion), p.currency.clone()));
+    pub fn paid(&mut self, usage: Usage, lost: Usage, prices: Option<&Prices>) {
+        (self.usage, self.lost) = (usage, lost);
+        let mut all = usage;
+        all.add(lost);
+        self.cost = prices.map(|p| (p.of(all.prompt, all.completion), p.currency.clone()));
     }
 
     fn kinds(&self) -> BTreeMap<&'static str, usize> {
@@ -97,6 +101,7 @@ impl Report {
                 "fuzzy": self.quote(How::Fuzzy),
             },
             "tokens": {"prompt": self.usage.prompt, "completion": self.usage.completion},
+            "tokens_lost": {"prompt": self.lost.prompt, "completion": self.lost.completion},
             "cost": self.cost.as_ref().map(|(cost, currency)| json!({"amount": (cost * 1e4).round() / 1e4, "currency": currency})),
             "failed": failed,
             "defect_counts": self.kinds(),
@@ -128,6 +133,14 @@ impl fmt::Display for Report {
             count(self.usage.prompt),
             count(self.usage.completion)
         )?;
+        if self.lost != Usage::default() {
+            write!(
+                f,
+                "; {} and {} more for questions that were given up",
+                count(self.lost.prompt),
+                count(self.lost.completion)
+            )?;
+        }
         if let Some((cost, currency)) = &self.cost {
             write!(f, " ({cost:.2} {currency})")?;
         }

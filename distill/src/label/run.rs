@@ -72,7 +72,7 @@ pub fn run(plan: Plan, out: &Path, allow_remote: bool) -> Result<()> {
     let (mut journal, mut kept) = open(out)?;
     let missing = plan.missing(|key| kept.contains_key(key));
     let plan = Arc::new(plan);
-    let mut failed = HashMap::new();
+    let mut failed = Failed::default();
     // An earlier run's says nothing of this one.
     let _ = fs::remove_file(out.join(REFUSAL));
     if !missing.is_empty() {
@@ -92,6 +92,15 @@ fn open(out: &Path) -> Result<(Journal, Kept)> {
     let (journal, records) = Journal::open::<Record>(&out.join(ANSWERS), &identity)?;
     let kept = records.into_iter().map(|r| (r.key.clone(), r)).collect();
     Ok((journal, kept))
+}
+
+/// What this run could not have answered.
+#[derive(Default)]
+struct Failed {
+    /// Why, by row.
+    rows: HashMap<usize, String>,
+    /// What was paid for it.
+    spent: Usage,
 }
 
 /// What came of one question.
@@ -125,7 +134,7 @@ fn ask(
     journal: &mut Journal,
     kept: &mut Kept,
     out: &Path,
-) -> Result<Option<HashMap<usize, String>>> {
+) -> Result<Option<Failed>> {
     let stop = progress::stop_signal()?;
     let all: usize = plan.rows.iter().map(|r| r.keys.len()).sum();
     let before = all.saturating_sub(missing.len());
@@ -147,8 +156,8 @@ fn ask(
     }
     drop(sender);
     let mut progress = Share::new("label", before as f64 / all.max(1) as f64);
-    let mut failed = HashMap::new();
-    let (mut spent, mut answered) = (Usage::default(), 0);
+    let mut failed = Failed::default();
+    let (mut spent, mut answered, mut given_up) = (Usage::default(), 0, 0);
     let mut refused_before = false;
     let mut stopping: Option<Instant> = None;
     loop {
@@ -178,13 +187,15 @@ fn ask(
                         )));
                     }
                     Err(failure) => {
-                        failed.insert(event.row, failure.why().to_owned());
+                        failed.rows.insert(event.row, failure.why().to_owned());
+                        failed.spent.add(event.spent);
+                        given_up += 1;
                     }
                 }
-                let share = (before + answered) as f64 / all.max(1) as f64;
+                let answered = before + answered;
                 progress.at(
-                    share,
-                    &line(plan, before + answered, all, spent, failed.len()),
+                    (answered + given_up) as f64 / all.max(1) as f64,
+                    &line(plan, answered, all, spent, given_up),
                 );
             }
             Err(RecvTimeoutError::Timeout) => {}
@@ -278,7 +289,11 @@ impl Work {
                     let (record, used) = reply::read(task, sides, key, &body);
                     spent.add(used);
                     match record {
-                        Ok(record) => break Ok(record),
+                        Ok(record) => {
+                            // The tries that could not be used were paid for, too.
+                            let usage = Some(spent);
+                            break Ok(Record { usage, ..record });
+                        }
                         Err(failure) => failure,
                     }
                 }
@@ -335,7 +350,7 @@ fn chance(key: &str, tries: u32) -> f64 {
 }
 
 /// Writes labels and report from the answers that there are.
-fn write(plan: &Plan, kept: &Kept, failed: &HashMap<usize, String>, out: &Path) -> Result<()> {
+fn write(plan: &Plan, kept: &Kept, failed: &Failed, out: &Path) -> Result<()> {
     let mut report = Report {
         documents: plan.texts.len(),
         repeated: plan.repeated,
@@ -351,9 +366,14 @@ fn write(plan: &Plan, kept: &Kept, failed: &HashMap<usize, String>, out: &Path) 
         let labels = if records.len() < row.keys.len() {
             // Another row may have asked the same.
             let same = |n: &usize| plan.rows.get(*n).is_some_and(|r| r.keys == row.keys);
-            let why = failed
-                .get(&number)
-                .or_else(|| failed.iter().find(|(n, _)| same(n)).map(|(_, why)| why));
+            let why = failed.rows.get(&number);
+            let why = why.or_else(|| {
+                failed
+                    .rows
+                    .iter()
+                    .find(|(n, _)| same(n))
+                    .map(|(_, why)| why)
+            });
             Err(why.map_or("it has no answer", String::as_str))
         } else {
             match &row.asked {
@@ -385,7 +405,7 @@ fn write(plan: &Plan, kept: &Kept, failed: &HashMap<usize, String>, out: &Path) 
     }
     let mut paid = Usage::default();
     usage.into_values().for_each(|u| paid.add(u));
-    report.paid(paid, plan.task.prices.as_ref());
+    report.paid(paid, failed.spent, plan.task.prices.as_ref());
     let labels = out.join(LABELS);
     write_private(&labels, lines.as_bytes())?;
     let path = out.join(REPORT);
@@ -393,8 +413,9 @@ fn write(plan: &Plan, kept: &Kept, failed: &HashMap<usize, String>, out: &Path) 
     eprintln!("distill: wrote {}: {report}", labels.display());
     if let Some((id, why)) = report.failed.first() {
         return Err(Error::Endpoint(format!(
-            "{} rows have no labels, the first of document {id}: {why}; {} lists them{}, and the same command tries again",
+            "{} of {} rows lack labels, the first of document {id}: {why}; {} lists them{}, and the same command tries again",
             report.failed.len(),
+            plan.rows.len(),
             path.display(),
             see(out, out.join(REFUSAL).exists())
         )));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::ops::Range;
 
 use serde_json::{Value, json};
 
@@ -151,13 +152,22 @@ pub(super) fn example(task: &Task, sides: &Sides, example: &Example) -> Option<(
     ))
 }
 
-pub(super) fn schema(task: &Task, sides: &Sides) -> Value {
-    let string = json!({"type": "string"});
+/// The schema of the answer to a question about so many concepts: a server that holds a model to it lets it name no others.
+pub(super) fn schema(task: &Task, sides: &Sides, heads: usize, tails: usize) -> Value {
+    let ids = |numbers: Range<usize>| {
+        let ids: Vec<String> = numbers.map(concept_id).collect();
+        choice(ids.iter().map(String::as_str).collect())
+    };
+    let tails = if sides.unordered() {
+        0..heads
+    } else {
+        heads..heads + tails
+    };
     let labels = sides.labels(task);
     let mut pair = vec![
-        ("head", string.clone()),
-        ("tail", string.clone()),
-        ("evidence", string),
+        ("head", ids(0..heads)),
+        ("tail", ids(tails)),
+        ("evidence", json!({"type": "string"})),
         ("label", choice(labels.clone())),
     ];
     if task.asks_stated() {

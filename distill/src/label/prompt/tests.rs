@@ -108,6 +108,13 @@ fn pairs_are_asked_about_by_number_and_ids_stay_here() {
     // The example has no two chemicals, so it is none for this question.
     let unordered = Question::pairs(&task, &sides[1], &text.document.text, &heads, &heads);
     assert_eq!(unordered.messages.len(), 2);
+    let ids = |question: &Question, side: &str| {
+        let pair = &question.schema["properties"]["pairs"]["items"];
+        pair["properties"][side]["enum"].clone()
+    };
+    assert_eq!(ids(&question, "head"), json!(["C1", "C2"]));
+    assert_eq!(ids(&question, "tail"), json!(["C3"]));
+    assert_eq!(ids(&unordered, "tail"), json!(["C1", "C2"]));
     assert!(content(&unordered, 1).ends_with("Chemical:\nC1: \"Heparin\"\nC2: \"aspirin\""));
 }
 
