@@ -60,7 +60,7 @@ $(BENCH_PYTHON): benches/requirements.txt
 	@touch $@
 
 bench-train: build $(BENCH_PYTHON) ## training speed against PyTorch, in one run (installs PyTorch into target/venv-bench: 5.5 GB)
-	$(BENCH_PYTHON) benches/train_vs_pytorch.py --model $(MODEL) --threads $(THREADS)
+	$(BENCH_PYTHON) benches/train_vs_pytorch.py --model $(MODEL) --threads $(THREADS) $(if $(LENGTHS),--lengths $(LENGTHS))
 
 bench-quantize: $(BENCH_PYTHON) ## the bundle's encoder against PyTorch's export after quantize_dynamic, in one run
 	$(BENCH_PYTHON) benches/extract_vs_quantize_dynamic.py $(BUNDLE)/encoder.onnx

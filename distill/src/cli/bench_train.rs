@@ -1,5 +1,8 @@
 //! `distill bench-train`.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use distill::error::{Error, Result};
@@ -25,12 +28,15 @@ pub struct BenchTrain {
     /// Tokens in a window.
     #[arg(long, default_value_t = 128)]
     tokens: usize,
+    /// Windows of these lengths instead, a number a line: a whole epoch, batched as a training batches them.
+    #[arg(long, conflicts_with = "tokens")]
+    lengths: Option<PathBuf>,
     /// Threads.
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Steps that are timed (two more warm up).
-    #[arg(long, default_value_t = 10)]
-    steps: usize,
+    /// Steps that are timed (two more warm up): 10, or an epoch of --lengths.
+    #[arg(long)]
+    steps: Option<usize>,
     /// Leave the embedding layer alone.
     #[arg(long)]
     freeze_embeddings: bool,
@@ -56,6 +62,16 @@ impl BenchTrain {
         }
         let encoder = bench::model(&self.model)
             .ok_or_else(|| Error::Usage(format!("there is no model {}", self.model)))?;
+        let (batch, accumulate) = (self.batch.max(1), self.accumulate.max(1));
+        let step = batch * accumulate;
+        let (lengths, usual) = match &self.lengths {
+            Some(path) => {
+                let lengths = read(path)?;
+                let epoch = lengths.len().div_ceil(step);
+                (lengths, epoch)
+            }
+            None => (vec![self.tokens.max(1); step], 10),
+        };
         let job = Job {
             encoder,
             trainable: Trainable {
@@ -65,11 +81,11 @@ impl BenchTrain {
                 },
                 adapters: self.adapters.map(|rank| Adapters { rank, scale: 16.0 }),
             },
-            batch: self.batch.max(1),
-            accumulate: self.accumulate.max(1),
-            tokens: self.tokens.max(1),
+            batch,
+            accumulate,
+            lengths,
             threads: self.threads,
-            steps: self.steps.max(1),
+            steps: self.steps.unwrap_or(usual).max(1),
             cpu: self.cpu,
         };
         let report = bench::run(&job)?;
@@ -79,6 +95,24 @@ impl BenchTrain {
             text(&report)
         })
     }
+}
+
+/// The lengths in a file, a number a line.
+fn read(path: &Path) -> Result<Vec<usize>> {
+    let text = fs::read_to_string(path).map_err(Error::io("read", path))?;
+    let number = |(n, line): (usize, &str)| match line.trim().parse() {
+        Ok(length @ 1..=8192) => Ok(length),
+        _ => Err(Error::line(path, n + 1, "is no number from 1 to 8192")),
+    };
+    let lengths: Vec<usize> = text
+        .lines()
+        .enumerate()
+        .map(number)
+        .collect::<Result<_>>()?;
+    if lengths.is_empty() {
+        return Err(Error::file(path, "holds no lengths"));
+    }
+    Ok(lengths)
 }
 
 fn text(r: &Report) -> String {

@@ -10,7 +10,7 @@ use super::budget::{Budget, Extents};
 use super::dropout::{self, Draw};
 use super::step::{Step, StepSpec, Terms};
 use super::trainer::Sums;
-use crate::dataset::Item;
+use crate::dataset::{self, Item};
 use crate::error::{Error, Result};
 use crate::memory;
 use crate::optimizer::{AdamW, Parameter, Settings};
@@ -30,8 +30,8 @@ pub struct Job {
     pub batch: usize,
     /// Batches in a step.
     pub accumulate: usize,
-    /// Tokens in a window.
-    pub tokens: usize,
+    /// Tokens of the windows of an epoch; they are batched as a training's are. At least one.
+    pub lengths: Vec<usize>,
     /// Threads.
     pub threads: usize,
     /// Steps that are timed; two more warm up.
@@ -62,7 +62,7 @@ pub fn model(name: &str) -> Option<Config> {
 /// What was measured.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    /// Tokens trained on in a second.
+    /// Tokens trained on in a second, padding not counted.
     pub tokens_per_second: f64,
     /// Mean seconds of a step, by phase.
     pub seconds: Phases,
@@ -103,7 +103,8 @@ impl Phases {
 /// The runtime is missing or fails.
 pub fn run(job: &Job) -> Result<Report> {
     let mut encoder = job.encoder.clone();
-    encoder.max_positions = encoder.max_positions.max(job.tokens);
+    let longest = job.lengths.iter().copied().max().unwrap_or_default();
+    encoder.max_positions = encoder.max_positions.max(longest);
     let (types, width, batch) = (2, encoder.hidden_size, job.batch);
     let mut state = 1u32;
     let mut noise = || {
@@ -113,8 +114,9 @@ pub fn run(job: &Job) -> Result<Report> {
     let mut parameters = Parameters::random_encoder(&encoder, &mut noise);
     parameters.add_heads(types, None, &mut noise, width);
     parameters.add_adapters(&encoder, &job.trainable, &mut noise);
-    let items: Vec<Item> = (0..batch).map(|w| item(w, job.tokens, types)).collect();
-    let items: Vec<&Item> = items.iter().collect();
+    let items: Vec<Item> = (job.lengths.iter().enumerate())
+        .map(|(w, &tokens)| item(w, tokens, types))
+        .collect();
     let spec = StepSpec {
         encoder,
         types,
@@ -129,7 +131,7 @@ pub fn run(job: &Job) -> Result<Report> {
     let need = Budget {
         spec: spec.clone(),
         windows: batch * job.accumulate,
-        extents: Extents::of(items.iter().copied()),
+        extents: Extents::of(items.iter()),
         parameters: &parameters,
         held,
     }
@@ -160,21 +162,26 @@ pub fn run(job: &Job) -> Result<Report> {
             Error::Environment(why.to_owned())
         }),
     };
-    let mut seconds = Phases::default();
-    for n in 0..job.steps + 2 {
+    let (mut seconds, mut tokens) = (Phases::default(), 0);
+    let epochs =
+        (0..).flat_map(|epoch| dataset::batches(&job.lengths, batch * job.accumulate, 1, epoch));
+    for (n, windows) in epochs.take(job.steps + 2).enumerate() {
         if n == 2 {
-            seconds = Phases::default();
+            (seconds, tokens) = (Phases::default(), 0);
         }
+        let windows: Vec<&Item> = windows.iter().filter_map(|&i| items.get(i)).collect();
         sums.clear();
-        for part in 0..job.accumulate {
+        let parts = windows.len().div_ceil(batch);
+        for (part, windows) in windows.chunks(batch).enumerate() {
             let start = now()?;
-            let weights = Weights::of(&items, 1.0, 1.0);
-            let data = assemble(&items, weights, &[], step.spec(), &Distillation::default());
+            let weights = Weights::of(windows, 1.0, 1.0);
+            let data = assemble(windows, weights, &[], step.spec(), &Distillation::default());
+            tokens += data.tokens;
             let start = lap(&now, start, &mut seconds.batch)?;
             let draw = Draw {
                 count: step.masks(),
                 batch,
-                length: job.tokens,
+                length: data.length,
                 width,
                 p: 0.1,
                 seed: 1,
@@ -196,18 +203,17 @@ pub fn run(job: &Job) -> Result<Report> {
                     .step(&mut values, gradients, 1.0, job.threads)
                     .map(drop)
             };
-            if job.accumulate == 1 {
+            if parts == 1 {
                 apply(&gradients)?;
             } else {
                 sums.add(&gradients);
-                if part + 1 == job.accumulate {
+                if part + 1 == parts {
                     apply(&sums.gradients())?;
                 }
             }
             lap(&now, start, &mut seconds.optimizer)?;
         }
     }
-    let tokens = job.steps * job.accumulate * batch * job.tokens;
     report.tokens_per_second = tokens as f64 / seconds.total();
     report.share_outside_graph = 1.0 - seconds.graph / seconds.total();
     let mean = |sum: f64| sum / job.steps as f64;
