@@ -20,6 +20,9 @@ pub struct Plan {
     /// The bundle that is compared: "int8" (what ships) or "fp32".
     #[serde(default = "Plan::precision")]
     pub precision: String,
+    /// Keys of the recipe and their values in every arm, like an arm's own, which come after.
+    #[serde(default)]
+    pub common: Table,
     /// What is compared; the others with the first.
     pub arms: Vec<Arm>,
     /// The plan's file.
@@ -98,7 +101,7 @@ impl Plan {
             )?;
             for key in ["seed", "folder", "name"] {
                 need(
-                    !arm.recipe.contains_key(key),
+                    !arm.recipe.contains_key(key) && !plan.common.contains_key(key),
                     format!("arms: \"{}\" sets {key}, which the plan sets", arm.name),
                 )?;
             }
@@ -126,6 +129,7 @@ impl Plan {
             let line = e.span().map_or(1, |span| line_of(&text, span.start));
             Error::line(&base, line, e.message().replace('\n', "; "))
         })?;
+        merge(&mut table, &self.common);
         merge(&mut table, &arm.recipe);
         let named = table
             .get("name")
@@ -172,7 +176,7 @@ mod tests {
         Plan::read(&file)
     }
 
-    const TWO: &str = "recipe = \"r.toml\"\nseeds = [1, 2]\n[[arms]]\nname = \"gold\"\nrecipe = { teachers = [] }\n[[arms]]\nname = \"both\"\n[arms.recipe.training]\nepochs = 3\n";
+    const TWO: &str = "recipe = \"r.toml\"\nseeds = [1, 2]\n[common.training]\nepochs = 2\nwarmup = 0.25\n[[arms]]\nname = \"gold\"\nrecipe = { teachers = [] }\n[[arms]]\nname = \"both\"\n[arms.recipe.training]\nepochs = 3\n";
 
     #[test]
     fn mistakes_are_named() {
@@ -182,6 +186,11 @@ mod tests {
             ("\"both\"", "\"gold\"", "stands twice"),
             ("\"both\"", "\"a/b\"", "part of file names"),
             ("{ teachers = [] }", "{ seed = 3 }", "sets seed"),
+            (
+                "[[arms]]",
+                "[common]\nname = \"x\"\n[[arms]]",
+                "sets name, which",
+            ),
             ("seeds", "sedes", "p.toml:2: unknown field"),
         ] {
             let error = plan(&TWO.replacen(from, to, 1)).unwrap_err().to_string();
@@ -206,11 +215,12 @@ mod tests {
         let (original, gold, both) = (Recipe::read(&base).unwrap(), read(0), read(1));
         assert_eq!((gold.name.as_str(), gold.seed), ("small-gold-7", 7));
         assert!(gold.teachers.is_empty());
-        assert_eq!(gold.training, original.training);
+        let trained = |r: &Recipe| (r.training.epochs, r.training.warmup);
+        assert_eq!((trained(&gold), trained(&both)), ((2, 0.25), (3, 0.25)));
         assert_eq!(both.teachers, original.teachers);
         assert_eq!(
-            (both.training.epochs, both.training.batch_documents),
-            (3, 2)
+            both.training.batch_documents,
+            original.training.batch_documents
         );
         assert!(both.resolve(&both.corpora[0].path).is_file());
         assert!(both.identity().get("folder").is_none());
