@@ -30,7 +30,7 @@ pub struct Job {
     pub batch: usize,
     /// Batches in a step.
     pub accumulate: usize,
-    /// Tokens of the windows of an epoch; they are batched as a training's are. At least one.
+    /// Tokens of the windows of an epoch; they are batched as a training's are.
     pub lengths: Vec<usize>,
     /// Threads.
     pub threads: usize,
@@ -100,10 +100,12 @@ impl Phases {
 /// Runs the measurement.
 ///
 /// # Errors
-/// The runtime is missing or fails.
+/// There are no windows; the runtime is missing or fails.
 pub fn run(job: &Job) -> Result<Report> {
     let mut encoder = job.encoder.clone();
-    let longest = job.lengths.iter().copied().max().unwrap_or_default();
+    let Some(&longest) = job.lengths.iter().max() else {
+        return Err(Error::Usage("there are no windows to train on".to_owned()));
+    };
     encoder.max_positions = encoder.max_positions.max(longest);
     let (types, width, batch) = (2, encoder.hidden_size, job.batch);
     let mut state = 1u32;
