@@ -215,13 +215,15 @@ mod tests {
         let (original, gold, both) = (Recipe::read(&base).unwrap(), read(0), read(1));
         assert_eq!((gold.name.as_str(), gold.seed), ("small-gold-7", 7));
         assert!(gold.teachers.is_empty());
-        let trained = |r: &Recipe| (r.training.epochs, r.training.warmup);
-        assert_eq!((trained(&gold), trained(&both)), ((2, 0.25), (3, 0.25)));
+        let mut common = original.training.clone();
+        (common.epochs, common.warmup) = (2, 0.25);
+        assert_eq!(gold.training, common);
         assert_eq!(both.teachers, original.teachers);
         assert_eq!(
-            both.training.batch_documents,
-            original.training.batch_documents
+            (both.training.epochs, both.training.batch_documents),
+            (3, 2)
         );
+        assert_eq!(both.training.warmup, 0.25);
         assert!(both.resolve(&both.corpora[0].path).is_file());
         assert!(both.identity().get("folder").is_none());
     }
